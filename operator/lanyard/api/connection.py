@@ -1,0 +1,221 @@
+"""`Connection`: one account at one external system, and the Secret that carries its live token."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from lanyard.api.meta import (
+    AGE_COLUMN,
+    MESSAGE_COLUMN,
+    READY_COLUMNS,
+    Column,
+    Kind,
+    LongText,
+    Model,
+    NamespaceName,
+    ObjectName,
+    ObjectStatus,
+    SecretKey,
+    SecretKeyRef,
+    Timestamp,
+    cel,
+)
+
+
+class Method(StrEnum):
+    """All method names (DESIGN 1). `BUILT` says which of them this version can do."""
+
+    AUTHORIZATION_CODE = "authorizationCode"
+    CLIENT_CREDENTIALS = "clientCredentials"
+    PASSWORD = "password"  # noqa: S105 - RFC 6749 4.3, the resource owner's password
+    JWT_BEARER = "jwtBearer"
+    DEVICE_CODE = "deviceCode"
+    GITHUB_APP = "githubApp"
+    BASIC = "basic"
+    API_KEY = "apiKey"
+    BEARER_TOKEN = "bearerToken"  # noqa: S105 - a method's name
+    AWS_SIGV4 = "awsSigV4"
+    CUSTOM = "custom"
+
+
+TOKEN_METHODS = frozenset({Method.CLIENT_CREDENTIALS, Method.PASSWORD})
+STATIC_METHODS = frozenset({Method.BASIC, Method.API_KEY, Method.BEARER_TOKEN, Method.CUSTOM})
+BUILT = TOKEN_METHODS | STATIC_METHODS
+
+
+class ClientAuthentication(StrEnum):
+    """How a client proves itself at the token endpoint (RFC 6749 2.3.1, OpenID Connect Core 9)."""
+
+    BASIC = "client_secret_basic"
+    POST = "client_secret_post"
+    PRIVATE_KEY_JWT = "private_key_jwt"
+    NONE = "none"
+
+
+class AssetKeyRef(Model):
+    """One key of a CredentialAssetRef, here or in a namespace whose asset admits this one."""
+
+    name: ObjectName = Field(description="Name of the CredentialAssetRef.")
+    key: SecretKey = Field(description="One of the keys that the asset declares.")
+    namespace: NamespaceName | None = Field(None, description="Namespace of the asset; absent means this one.")
+
+
+class CredentialSource(Model):
+    """Where a secret value is read from at run time. Never the value itself."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "has(self.secretRef) != has(self.credentialAssetRef)",
+                "give exactly one of secretRef and credentialAssetRef",
+            )
+        )
+    )
+
+    secret_ref: SecretKeyRef | None = Field(None, description="A key of a Secret in this namespace.")
+    credential_asset_ref: AssetKeyRef | None = Field(None, description="A key of a CredentialAssetRef.")
+
+
+Scope = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[\x21\x23-\x5B\x5D-\x7E]+$")]
+
+
+class Auth(Model):
+    """How this Connection authenticates: plain values only."""
+
+    method: Method | None = Field(None, description="One of the connector's methods; absent means its first.")
+    client_id: Annotated[str, Field(min_length=1, max_length=512)] | None = Field(
+        None, description="Client id of your own app at the provider."
+    )
+    client_authentication: ClientAuthentication | None = Field(
+        None, description="How the client proves itself; absent means the connector's first."
+    )
+    key_id: Annotated[str, Field(min_length=1, max_length=256)] | None = Field(
+        None, description="`kid` of the private key in client assertions (private_key_jwt)."
+    )
+    username: Annotated[str, Field(min_length=1, max_length=256)] | None = Field(
+        None, description="User name for the methods password and basic."
+    )
+    scopes: Annotated[list[Scope], Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "set"})] = Field(
+        [], description="Scopes to ask for; empty means the connector's default."
+    )
+
+
+class SecretTarget(Model):
+    """The Secret that workloads mount."""
+
+    name: ObjectName | None = Field(None, description="Its name; absent means <connection>-token.")
+    type: Annotated[
+        str, Field(max_length=253, pattern=r"^(Opaque|servicebinding\.io/[a-z0-9]([-a-z0-9.]*[a-z0-9])?)$")
+    ] = Field("Opaque", description="Opaque or servicebinding.io/<type>.")
+
+
+class ConnectionSpec(Model):
+    """What a team asks for."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "!(has(self.auth) && has(self.auth.clientId) && has(self.credentials) && 'clientId' in "
+                "self.credentials)",
+                "give the client id once: auth.clientId for a plain value, credentials.clientId for a reference",
+            ),
+            (
+                "!(has(self.auth) && has(self.auth.username) && has(self.credentials) && 'username' in "
+                "self.credentials)",
+                "give the user name once: auth.username for a plain value, credentials.username for a reference",
+            ),
+            (
+                "(has(self.secret) && has(self.secret.type) ? self.secret.type : 'Opaque') == "
+                "(has(oldSelf.secret) && has(oldSelf.secret.type) ? oldSelf.secret.type : 'Opaque') || "
+                "(has(self.secret) && has(self.secret.name) ? self.secret.name : '') != "
+                "(has(oldSelf.secret) && has(oldSelf.secret.name) ? oldSelf.secret.name : '')",
+                "a Secret's type cannot change: give secret.name a new value together with secret.type",
+            ),
+        )
+    )
+
+    connector: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] = Field(
+        description="Name of a Connector, built in or an object. Immutable.",
+        json_schema_extra=cel(
+            ("self == oldSelf", "connector is immutable: create another Connection and delete this one")
+        ),
+    )
+    display_name: Annotated[str, Field(max_length=128)] | None = Field(None, description="Free text.")
+    description: Annotated[str, Field(max_length=512)] | None = Field(None, description="Free text.")
+    parameters: Annotated[dict[str, LongText], Field(max_length=32)] = Field(
+        {},
+        description="Plain inputs that the connector declares, such as a tenant or a host.",
+        json_schema_extra=cel(
+            (
+                "self.all(name, name.matches('^[a-z][a-z0-9_]{0,39}$'))",
+                "parameter names are lower case with digits and underscores, such as my_domain",
+            )
+        ),
+    )
+    auth: Auth = Field(Auth(), description="How to authenticate.")
+    credentials: Annotated[dict[str, CredentialSource], Field(max_length=16)] = Field(
+        {},
+        description="The method's secret values, by field name, as references; never inline.",
+        json_schema_extra=cel(
+            (
+                "self.all(name, name.matches('^[a-zA-Z][a-zA-Z0-9_]{0,62}$'))",
+                "credential names are letters, digits and underscores, such as clientSecret",
+            )
+        ),
+    )
+    secret: SecretTarget = Field(SecretTarget(), description="The Secret that workloads mount.")
+    suspend: bool = Field(False, description="True stops refreshing; what is published stays.")
+
+
+class Binding(Model):
+    """servicebinding.io: the Secret to bind."""
+
+    name: LongText
+
+
+class ConnectionStatus(ObjectStatus):
+    """What is true now."""
+
+    expires_at: Timestamp | None = Field(None, description="When the published token expires.")
+    last_refreshed_at: Timestamp | None = Field(None, description="When the published token was fetched.")
+    next_refresh_at: Timestamp | None = Field(None, description="When the next attempt is made.")
+    failed_attempts: int = Field(0, description="Attempts that failed in a row.")
+    granted_scopes: Annotated[list[LongText], Field(max_length=128)] = []
+    published_version: LongText | None = Field(None, description="resourceVersion of the Secret after the last write.")
+    inputs_digest: LongText | None = Field(
+        None, description="Digest of the versions of everything the published Secret was made from."
+    )
+    binding: Binding | None = Field(None, description="The published Secret (servicebinding.io).")
+
+
+CONNECTION = Kind(
+    name="Connection",
+    plural="connections",
+    short="conn",
+    spec=ConnectionSpec,
+    status=ConnectionStatus,
+    columns=(
+        *READY_COLUMNS,
+        Column("Connector", ".spec.connector"),
+        Column("Method", ".spec.auth.method", priority=1),
+        Column("Expires", ".status.expiresAt"),
+        Column("Secret", ".status.binding.name"),
+        MESSAGE_COLUMN,
+        AGE_COLUMN,
+    ),
+    selectable=(".spec.connector", ".spec.secret.name"),
+    rules=(
+        (
+            "self.metadata.name.size() <= 240",
+            "the name is too long for the Secret that is named after it: use at most 240 characters",
+        ),
+    ),
+    description="One account at one external system, and the Secret that carries its live token.",
+    labels=(("servicebinding.io/provisioned-service", "true"),),
+)
+
+
+def secret_name(connection: str, spec: ConnectionSpec) -> str:
+    """The Secret's name: as given, else `<connection>-token`."""
+    return spec.secret.name or f"{connection}-token"

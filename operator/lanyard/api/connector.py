@@ -1,0 +1,242 @@
+"""`Connector`: how one product authenticates. Data only; the built-in catalogue uses the same model.
+
+Templates know `{name}` of declared parameters, `{client_id}` and, in tokenRequest.params, nothing secret: credentials
+are placed by the grant and the client authentication alone. Selectors are lists of JSON Pointers (RFC 6901); the first
+one that leads to a value wins.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from lanyard.api.connection import ClientAuthentication, Method, Scope
+from lanyard.api.meta import (
+    AGE_COLUMN,
+    MESSAGE_COLUMN,
+    READY_COLUMNS,
+    Column,
+    Duration,
+    Kind,
+    LongText,
+    Model,
+    ObjectStatus,
+    ShortText,
+    cel,
+)
+
+FieldName = Annotated[str, Field(min_length=1, max_length=64)]
+Pointer = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^(/[^/]+)+$")]
+Pointers = Annotated[list[Pointer], Field(max_length=8)]
+HostGlob = Annotated[
+    str, Field(min_length=1, max_length=253, pattern=r"^(\*\.)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]+)?$")
+]
+UrlTemplate = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=1024,
+        json_schema_extra=cel(
+            (
+                "self.startsWith('https://') || self.startsWith('{') || "
+                "self.matches('^http://(127[.]0[.]0[.]1|localhost|\\\\[::1\\\\])(:[0-9]+)?(/.*)?$')",
+                "use https, or start with a parameter of type url",
+            )
+        ),
+    ),
+]
+
+
+class ParameterType(StrEnum):
+    STRING = "string"
+    HOSTNAME = "hostname"
+    URL = "url"
+    INTEGER = "integer"
+
+
+class Parameter(Model):
+    """A plain input that the Connection gives."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "!(has(self.type) && self.type in ['hostname', 'url']) || has(self.pattern) || "
+                "(has(self.allowedHosts) && self.allowedHosts.size() > 0) || "
+                "(has(self.anyHost) && self.anyHost)",
+                "a parameter that reaches a host needs a pattern or allowedHosts (or anyHost: true for your own "
+                "generic connectors)",
+            )
+        )
+    )
+
+    type: ParameterType = ParameterType.STRING
+    description: ShortText = ""
+    example: ShortText = ""
+    pattern: Annotated[str, Field(min_length=1, max_length=256)] | None = Field(
+        None, description="Regular expression (RE2) that the whole value must match."
+    )
+    enum: Annotated[list[ShortText], Field(max_length=64)] = []
+    default: LongText | None = None
+    required: bool = True
+    allowed_hosts: Annotated[list[HostGlob], Field(max_length=32)] = []
+    any_host: bool = Field(False, description="The value may name any public host; for generic connectors.")
+
+
+class CredentialField(Model):
+    """A secret-type field of a method."""
+
+    description: ShortText = ""
+    required: bool = True
+
+
+class TokenRequest(Model):
+    """The request to the token endpoint."""
+
+    url: UrlTemplate
+    format: Literal["form", "json", "query"] = "form"
+    grant_type: ShortText | None = Field(None, description="Value of grant_type where it is not the standard one.")
+    params: Annotated[dict[str, LongText], Field(max_length=32)] = {}
+    headers: Annotated[dict[str, LongText], Field(max_length=16)] = {}
+    rename: Annotated[dict[str, FieldName], Field(max_length=16)] = Field(
+        {}, description="Standard parameter name -> the name this product uses."
+    )
+    omit: Annotated[list[FieldName], Field(max_length=16)] = Field(
+        [], description="Standard parameters this product refuses."
+    )
+
+
+class ClientAuth(Model):
+    """Client authentications the product takes; the first is the default."""
+
+    methods: Annotated[list[ClientAuthentication], Field(min_length=1, max_length=4)] = [ClientAuthentication.BASIC]
+    basic_encoding: Literal["rfc6749", "raw"] = Field(
+        "rfc6749", description="rfc6749 form-encodes id and secret before base64, as section 2.3.1 says; raw does not."
+    )
+    basic_scheme: ShortText = Field("Basic", description="Scheme word of the Authorization header.")
+    assertion_algorithms: Annotated[list[Literal["RS256", "PS256", "ES256"]], Field(max_length=3)] = Field(
+        [], description="Algorithms taken for private_key_jwt; empty means the key's usual one."
+    )
+    assertion_audience: LongText | None = Field(None, description="aud of the assertion; absent means the token URL.")
+
+
+class ExpectedMember(Model):
+    """A member that a successful answer carries."""
+
+    pointer: Pointer
+    equals: ShortText
+
+
+class TokenResponse(Model):
+    """Where things are in a token answer. Defaults are RFC 6749 5.1."""
+
+    access_token: Pointers = ["/access_token"]
+    token_type: Pointers = ["/token_type"]
+    expires_in: Pointers = ["/expires_in"]
+    expires_in_unit: Literal["s", "ms", "min"] = "s"
+    expires_at: Pointers = []
+    expires_at_format: Literal["rfc3339", "unix", "unixms"] = "rfc3339"
+    scope: Pointers = ["/scope"]
+    error: Pointers = Field(["/error"], description="Error code; its presence means failure, also with status 200.")
+    success: Annotated[list[ExpectedMember], Field(max_length=4)] = []
+    capture: Annotated[dict[str, Pointer], Field(max_length=16)] = Field(
+        {}, description="Published key -> where its value is in the answer."
+    )
+
+
+class Lifetime(Model):
+    """How long tokens live where the answer does not say."""
+
+    default: Duration = Field("1h", description="Life assumed when the answer names none.")
+    maximum: Duration | None = Field(None, description="Longest life to believe.")
+    never: bool = Field(False, description="Tokens do not expire; they are fetched anew after `default` all the same.")
+    zero_means_never: bool = False
+
+
+class ErrorClass(StrEnum):
+    """What an error code of this product means."""
+
+    CLIENT = "client"
+    CREDENTIALS = "credentials"
+    SCOPE = "scope"
+    REQUEST = "request"
+    THROTTLED = "throttled"
+    UNAVAILABLE = "unavailable"
+
+
+class ErrorRule(Model):
+    """First match wins, before the rules of RFC 6749 5.2."""
+
+    status: Annotated[list[Annotated[int, Field(ge=100, le=599)]], Field(max_length=8)] = []
+    code: Annotated[list[ShortText], Field(max_length=16)] = []
+    means: ErrorClass
+
+
+class Scopes(Model):
+    """How scopes are written."""
+
+    separator: Literal[" ", ",", "+"] = " "
+    send: bool = Field(True, description="False where the product refuses the parameter.")
+    param: FieldName = "scope"
+    default: Annotated[list[Scope], Field(max_length=64)] = []
+    mandatory: Annotated[list[Scope], Field(max_length=64)] = []
+
+
+class MethodSpec(Model):
+    """One way to authenticate."""
+
+    name: Method
+    description: ShortText = ""
+    credentials: Annotated[dict[str, CredentialField], Field(max_length=16)] = Field(
+        {}, description="Secret fields beyond those the method itself has; for custom, all of them."
+    )
+    any_credentials: bool = Field(False, description="custom only: the Connection may name any fields.")
+    token_request: TokenRequest | None = None
+    client_auth: ClientAuth = ClientAuth()
+    response: TokenResponse = TokenResponse()
+    lifetime: Lifetime = Lifetime()
+    scopes: Scopes = Scopes()
+    errors: Annotated[list[ErrorRule], Field(max_length=16)] = []
+    authorization_format: Annotated[str, Field(max_length=128)] = Field(
+        "Bearer {access_token}", description="How the published authorization_header is written."
+    )
+
+
+class Limits(Model):
+    """What the token endpoint bears, over all Connections of one host."""
+
+    requests_per_minute: Annotated[int, Field(ge=1, le=60000)] | None = None
+    concurrent: Annotated[int, Field(ge=1, le=256)] = 16
+
+
+class ConnectorSpec(Model):
+    """How one product authenticates."""
+
+    display_name: ShortText = ""
+    docs_url: Annotated[str, Field(max_length=512)] = Field("", alias="docsURL")
+    base_url: LongText = Field("", alias="baseURL", description="Address of the API, published as base_url.")
+    parameters: Annotated[dict[str, Parameter], Field(max_length=32)] = {}
+    limits: Limits = Limits()
+    methods: Annotated[
+        list[MethodSpec],
+        Field(
+            min_length=1,
+            max_length=12,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ] = Field(description="Ways to authenticate; the first is the default.")
+
+
+class ConnectorStatus(ObjectStatus):
+    """What is true now."""
+
+
+CONNECTOR = Kind(
+    name="Connector",
+    plural="connectors",
+    short="",
+    spec=ConnectorSpec,
+    status=ConnectorStatus,
+    namespaced=False,
+    columns=(*READY_COLUMNS, Column("Product", ".spec.displayName"), MESSAGE_COLUMN, AGE_COLUMN),
+    description="How one product authenticates; overrides or extends the built-in catalogue.",
+)

@@ -1,0 +1,1 @@
+"""One file per credential store, and the encrypted cache in front of them."""
