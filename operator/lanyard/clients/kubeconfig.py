@@ -1,0 +1,113 @@
+"""How to reach the API server: in a pod from the mounted ServiceAccount, elsewhere from a kubeconfig file."""
+
+import base64
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+
+from lanyard.sensitive import Sensitive
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+TOKEN_REREAD_SECONDS = 60.0  # kubelet replaces a projected token at 80 % of its life, which is at least 10 minutes
+
+
+@dataclass(frozen=True, slots=True)
+class KubeConfig:
+    """Address, trust and identity. `token_file` wins over `token` and is read again every minute."""
+
+    server: str
+    ca_file: str | None = None
+    ca_data: str | None = None
+    token_file: str | None = None
+    token: Sensitive | None = None
+
+    def ssl_context(self) -> ssl.SSLContext | bool:
+        if self.server.startswith("http://"):
+            return False
+        return ssl.create_default_context(cafile=self.ca_file, cadata=self.ca_data)
+
+
+def in_cluster(environment: Mapping[str, str]) -> KubeConfig:
+    """The mounted ServiceAccount of a pod. KeyError outside of one."""
+    host, port = environment["KUBERNETES_SERVICE_HOST"], environment["KUBERNETES_SERVICE_PORT"]
+    host = f"[{host}]" if ":" in host else host
+    return KubeConfig(
+        server=f"https://{host}:{port}",
+        ca_file=str(SERVICE_ACCOUNT / "ca.crt"),
+        token_file=str(SERVICE_ACCOUNT / "token"),
+    )
+
+
+def from_file(path: Path) -> KubeConfig:
+    """The current context of a kubeconfig with a token or a token file. ValueError says what is missing."""
+    document: dict[str, Any] = yaml.safe_load(path.read_text())
+    context = _named(document, "contexts", document.get("current-context", ""))["context"]
+    cluster = _named(document, "clusters", context["cluster"])["cluster"]
+    user = _named(document, "users", context["user"])["user"]
+    if "token" not in user and "tokenFile" not in user:
+        raise ValueError("the kubeconfig's user has no token: give Lanyard a ServiceAccount of its own")
+    data = cluster.get("certificate-authority-data")
+    return KubeConfig(
+        server=cluster["server"].rstrip("/"),
+        ca_file=cluster.get("certificate-authority"),
+        ca_data=base64.b64decode(data).decode() if data else None,
+        token_file=user.get("tokenFile"),
+        token=Sensitive(user["token"]) if "token" in user else None,
+    )
+
+
+def _named(document: dict[str, Any], section: str, name: str) -> dict[str, Any]:
+    for entry in document.get(section, ()):
+        if entry.get("name") == name:
+            found: dict[str, Any] = entry
+            return found
+    raise ValueError(f"the kubeconfig has no entry {name!r} in {section}")
+
+
+@dataclass(slots=True)
+class BearerToken:
+    """The Authorization header of our identity; the file behind it is read again once a minute, or when refused."""
+
+    config: KubeConfig
+    _value: Sensitive = field(default_factory=lambda: Sensitive(""))
+    _read_at: float = float("-inf")
+
+    def header(self) -> str:
+        if time.monotonic() - self._read_at > TOKEN_REREAD_SECONDS:
+            if self.config.token_file is not None:
+                self._value = Sensitive(Path(self.config.token_file).read_text().strip())
+            else:
+                self._value = self.config.token or Sensitive("")
+            self._read_at = time.monotonic()
+        return f"Bearer {self._value.reveal()}"
+
+    def forget(self) -> None:
+        self._read_at = float("-inf")
+
+
+def open_session(config: KubeConfig, *, connections: int) -> aiohttp.ClientSession:
+    """A session that authenticates every request. To be opened and closed in the loop that uses it."""
+    bearer = BearerToken(config)
+
+    async def authenticate(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        request.headers["Authorization"] = bearer.header()
+        response = await handler(request)
+        if response.status == 401:
+            bearer.forget()
+        return response
+
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections, ssl=config.ssl_context(), keepalive_timeout=60),
+        middlewares=(authenticate,),
+        headers={"User-Agent": "lanyard"},
+        skip_auto_headers=("Accept-Encoding",),
+        auto_decompress=True,
+    )
