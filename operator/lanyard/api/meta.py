@@ -12,6 +12,7 @@ GROUP = "lanyard.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
+FIELD_MANAGER = "lanyard"
 READABLE_LABEL = f"{GROUP}/readable"
 PRESENTABLE_LABEL = f"{GROUP}/presentable"
 CONNECTION_UID_LABEL = f"{GROUP}/connection-uid"

@@ -11,15 +11,16 @@ from typing import Any, Self
 
 import aiohttp
 
+from lanyard.api.meta import FIELD_MANAGER
 from lanyard.clients.kubeconfig import KubeConfig, open_session
 from lanyard.errors import KubernetesError, KubernetesStatus
 from lanyard.sensitive import Sensitive
 
-FIELD_MANAGER = "lanyard"
 PAGE = 500
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 PLAIN = "application/json"
+MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 
 Object = dict[str, Any]
@@ -60,6 +61,12 @@ class Kube:
         """Server-side apply that takes over conflicting fields: what is ours is ours."""
         params = {"fieldManager": FIELD_MANAGER, "force": "true"}
         return await self._call("PATCH", path, body=body, params=params, content_type=APPLY)
+
+    async def remove_keys(self, path: str, secret: Object, keys: frozenset[str]) -> Object:
+        """Take keys out of a Secret as it was last seen; a change in between answers 409."""
+        metadata = {"uid": secret["metadata"]["uid"], "resourceVersion": secret["metadata"]["resourceVersion"]}
+        body = {"metadata": metadata, "data": dict.fromkeys(keys)}
+        return await self._call("PATCH", path, body=body, params={"fieldManager": FIELD_MANAGER}, content_type=MERGE)
 
     async def delete(self, path: str, *, uid: str) -> None:
         """Delete exactly this object: the uid is a precondition."""

@@ -1,1 +1,4 @@
-"""What goes on the wire: pure. Builds token requests and reads token answers; imports connectors, api, errors and jwt."""
+"""What goes on the wire: pure. Builds token requests and reads token answers.
+
+Imports connectors, api, errors and jwt.
+"""

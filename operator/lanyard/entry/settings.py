@@ -1,0 +1,90 @@
+"""Every setting, from the environment, checked at start. `docs/reference/settings.md` is rendered from this table."""
+
+import ipaddress
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from lanyard.api.meta import parse_duration
+
+PREFIX = "LANYARD_"
+
+
+class SecretAccess(StrEnum):
+    """Which Secrets may be read."""
+
+    LABEL = "label"
+    NAMESPACE = "namespace"
+
+
+def _split(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _duration(value: Any) -> Any:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _durations(value: Any) -> Any:
+    return tuple(parse_duration(part) for part in _split(value)) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Networks = Annotated[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], BeforeValidator(_split)]
+Length = Annotated[timedelta, BeforeValidator(_duration)]
+Lengths = Annotated[tuple[timedelta, ...], BeforeValidator(_durations), Field(min_length=1)]
+
+
+class Settings(BaseModel):
+    """Lengths of time are written as 90s, 5m or 1h30m; lists are separated by commas."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kubeconfig: Path | None = Field(None, description="Kubeconfig file; absent means the pod's ServiceAccount.")
+    namespaces: Names = Field((), description="Namespaces to serve; empty means all.")
+    secret_access: SecretAccess = Field(
+        SecretAccess.LABEL, description="`label`: only Secrets labelled as readable; `namespace`: every Secret."
+    )
+    ca_bundle: Path | None = Field(None, description="PEM file of CAs trusted beside the system's, for providers.")
+    egress_allowed_networks: Networks = Field(
+        (), description="Private networks that hosts named by tenants may lie in."
+    )
+    egress_allowed_hosts: Names = Field(
+        (), description="Hosts that tenants may name when requests go through a proxy, such as *.example.com."
+    )
+    allow_loopback_http: bool = Field(False, description="Take http:// on loopback addresses; for development only.")
+    provider_deadline: Length = Field(timedelta(seconds=20), description="Longest wait for a token endpoint.")
+    retry_first: Length = Field(timedelta(seconds=5), description="First pause after a passing failure.")
+    retry_longest: Length = Field(timedelta(minutes=5), description="Longest pause after a passing failure.")
+    retry_configuration: Lengths = Field(
+        (timedelta(minutes=5), timedelta(minutes=15), timedelta(minutes=60)),
+        description="Pauses after an answer that only a change of configuration can mend; the last one repeats.",
+    )
+    resync_interval: Length = Field(timedelta(minutes=10), description="How often everything is listed anew.")
+    watch_restart_pause: Length = Field(timedelta(seconds=1), description="First pause before an ended watch restarts.")
+    drain_deadline: Length = Field(timedelta(seconds=30), description="Longest wait for what is in flight at a stop.")
+    workers: int = Field(64, ge=1, le=512, description="Objects worked on at once.")
+    health_address: str = Field("0.0.0.0", description="Address of health and metrics.")  # noqa: S104 - a pod's port
+    health_port: int = Field(8080, ge=0, le=65535, description="Port of health and metrics; 0 picks a free one.")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe level to log.")
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the text names it and never its value."""
+
+
+def read(environment: Mapping[str, str]) -> Settings:
+    """Settings from `LANYARD_*`. SettingsError for an unknown or malformed one."""
+    given = {name.removeprefix(PREFIX).lower(): value for name, value in environment.items() if name.startswith(PREFIX)}
+    given = {name: value for name, value in given.items() if not name.startswith(("localenv_", "test_", "bench_"))}
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_context=False, include_url=False)[0]
+        name = PREFIX + "_".join(str(part) for part in first["loc"][:1]).upper()
+        what = "is not a setting" if first["type"] == "extra_forbidden" else "does not have the form it needs"
+        raise SettingsError(f"{name} {what}: see docs/reference/settings.md") from None

@@ -1,0 +1,98 @@
+"""What the metadata watches write into the world: versions of Secrets and labels of namespaces, never their data."""
+
+from typing import Any
+
+from lanyard.api.meta import CONNECTION_UID_LABEL
+from lanyard.flows.keys import Key, What
+from lanyard.flows.world import SecretVersion, World
+
+
+class ReadableSecrets:
+    """Mirror of the Secrets that Lanyard may read: a new version wakes what is made from them."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def slim(self, metadata: dict[str, Any]) -> SecretVersion:
+        return _version(metadata)
+
+    def replace(self, everything: list[SecretVersion]) -> None:
+        now = {Key(What.SECRET, one.namespace, one.name): one for one in everything}
+        before, self._world.readable = self._world.readable, now
+        for key in before.keys() | now.keys():
+            if before.get(key) != now.get(key):
+                self._world.touch(key)
+
+    def change(self, one: SecretVersion) -> None:
+        key = Key(What.SECRET, one.namespace, one.name)
+        if self._world.readable.get(key) != one:
+            self._world.readable[key] = one
+            self._world.touch(key)
+
+    def forget(self, one: SecretVersion) -> None:
+        key = Key(What.SECRET, one.namespace, one.name)
+        if self._world.readable.pop(key, None) is not None:
+            self._world.touch(key)
+
+
+class PublishedSecrets:
+    """Mirror of the Secrets that carry our owner label: a change wakes the Connection that published it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def slim(self, metadata: dict[str, Any]) -> SecretVersion:
+        return _version(metadata)
+
+    def replace(self, everything: list[SecretVersion]) -> None:
+        now = {Key(What.SECRET, one.namespace, one.name): one for one in everything}
+        before, self._world.published = self._world.published, now
+        for key in before.keys() | now.keys():
+            if before.get(key) != now.get(key):
+                self._wake(now.get(key) or before[key])
+
+    def change(self, one: SecretVersion) -> None:
+        key = Key(What.SECRET, one.namespace, one.name)
+        if self._world.published.get(key) != one:
+            self._world.published[key] = one
+            self._wake(one)
+
+    def forget(self, one: SecretVersion) -> None:
+        key = Key(What.SECRET, one.namespace, one.name)
+        if self._world.published.pop(key, None) is not None:
+            self._wake(one)
+
+    def _wake(self, one: SecretVersion) -> None:
+        for key in self._world.dependents(Key(What.SECRET, one.namespace, one.name)):
+            self._world.wake(key)
+
+
+class Namespaces:
+    """Mirror of the labels of namespaces; a change wakes what lives there and what is shared."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def slim(self, metadata: dict[str, Any]) -> tuple[str, dict[str, str]]:
+        return metadata["name"], metadata.get("labels") or {}
+
+    def replace(self, everything: list[tuple[str, dict[str, str]]]) -> None:
+        self._world.namespaces = dict(everything)
+
+    def change(self, one: tuple[str, dict[str, str]]) -> None:
+        name, labels = one
+        before = self._world.namespaces.get(name)
+        self._world.namespaces[name] = labels
+        if before is not None and before != labels:
+            for what in (What.CONNECTION, What.ASSET):
+                for key in self._world.objects[what]:
+                    if key.namespace == name:
+                        self._world.wake(key)
+
+    def forget(self, one: tuple[str, dict[str, str]]) -> None:
+        self._world.namespaces.pop(one[0], None)
+
+
+def _version(metadata: dict[str, Any]) -> SecretVersion:
+    owner = (metadata.get("labels") or {}).get(CONNECTION_UID_LABEL, "")
+    return SecretVersion(metadata["namespace"], metadata["name"], metadata["uid"], metadata["resourceVersion"], owner)

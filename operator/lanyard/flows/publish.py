@@ -1,0 +1,146 @@
+"""Write the workload Secret, and never anybody else's.
+
+1. ours is known → apply with its uid: a replaced one answers 422, a deleted one 409
+2. else create → 409: look whose it is
+3. ours after all → apply with its uid; a stranger's → `SecretConflict`
+4. keys that an earlier method left behind are removed
+5. after a rename, our Secret under the old name is deleted
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from lanyard.api.meta import CONNECTION_UID_LABEL
+from lanyard.clients.kube import Kube
+from lanyard.errors import KubernetesError, LanyardError, PublishError
+from lanyard.flows.keys import Key, What
+from lanyard.flows.world import Record, SecretVersion, World
+from lanyard.reasons import Reason
+from lanyard.rules.publish import Content, fingerprint, is_ours, leftover_keys, secret_object
+
+ROUNDS = 3  # a Secret may be deleted or replaced between our look and our write
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The Secret a Connection asks for."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written: `fingerprint` is keyed, over `keys` only."""
+
+    version: SecretVersion
+    keys: frozenset[str]
+    fingerprint: bytes
+
+
+class Publisher:
+    """`key` is this process's own; fingerprints mean nothing outside of it."""
+
+    def __init__(self, kube: Kube, world: World, key: bytes) -> None:
+        self._kube = kube
+        self._world = world
+        self._key = key
+
+    async def publish(self, record: Record, target: Target, content: Content, previous_name: str | None) -> Written:
+        """PublishError when it cannot be written now."""
+        try:
+            secret = await self._write(record, target, content)
+            stale = leftover_keys(secret, content)
+            if stale:
+                secret = await self._kube.remove_keys(_path(record, target.name), secret, stale)
+            if previous_name is not None and previous_name != target.name:
+                await self._remove_former(record, previous_name)
+        except KubernetesError as error:
+            raise _refused(error, target.name) from None
+        version = _seen(secret)
+        self._world.published[Key(What.SECRET, version.namespace, version.name)] = version
+        return Written(version, frozenset(content), self._fingerprint(secret, frozenset(content)))
+
+    async def is_intact(self, record: Record, target: Target, written: Written) -> bool:
+        """Read the Secret and compare it with what was written; remembers its version when it is the same."""
+        try:
+            secret = await self._kube.get(_path(record, target.name))
+        except KubernetesError as error:
+            if error.code == 404:
+                return False
+            raise _refused(error, target.name) from None
+        labels = secret["metadata"].get("labels") or {}
+        return (
+            is_ours(secret["metadata"], record.uid)
+            and labels.get(CONNECTION_UID_LABEL) == record.uid
+            and self._fingerprint(secret, written.keys) == written.fingerprint
+        )
+
+    async def _write(self, record: Record, target: Target, content: Content) -> dict[str, Any]:
+        path = _path(record, target.name)
+        known = self._world.published.get(Key(What.SECRET, record.key.namespace, target.name))
+        uid = known.uid if known is not None and known.owner == record.uid else None
+        for _ in range(ROUNDS):
+            body = _body(record, target, content, uid)
+            try:
+                if uid is not None:
+                    return await self._kube.apply(path, body)
+                return await self._kube.create(path.rpartition("/")[0], body)
+            except KubernetesError as error:
+                if error.code not in {404, 409, 422}:
+                    raise
+                uid = await self._owner_uid(record, target, path)
+        raise PublishError(Reason.SECRET_REFUSED, secret=target.name, status=409)
+
+    async def _owner_uid(self, record: Record, target: Target, path: str) -> str | None:
+        """The uid of our Secret, None when there is none, `SecretConflict` when it is a stranger's."""
+        try:
+            metadata = (await self._kube.get(path, metadata_only=True))["metadata"]
+        except KubernetesError as error:
+            if error.code == 404:
+                return None
+            raise
+        if not is_ours(metadata, record.uid):
+            raise PublishError(Reason.SECRET_CONFLICT, secret=target.name)
+        return str(metadata["uid"])
+
+    async def _remove_former(self, record: Record, name: str) -> None:
+        former = self._world.published.get(Key(What.SECRET, record.key.namespace, name))
+        if former is not None and former.owner == record.uid:
+            try:
+                await self._kube.delete(_path(record, name), uid=former.uid)
+            except KubernetesError as error:
+                if error.code not in {404, 409}:
+                    raise
+
+    def _fingerprint(self, secret: dict[str, Any], keys: frozenset[str]) -> bytes:
+        data = {name: value for name, value in (secret.get("data") or {}).items() if name in keys}
+        return fingerprint(data, secret.get("type", ""), self._key)
+
+
+def _body(record: Record, target: Target, content: Content, uid: str | None) -> dict[str, Any]:
+    return secret_object(
+        namespace=record.key.namespace,
+        name=target.name,
+        secret_type=target.type,
+        owner_name=record.key.name,
+        owner_uid=record.uid,
+        content=content,
+        uid=uid,
+    )
+
+
+def _path(record: Record, name: str) -> str:
+    return f"/api/v1/namespaces/{record.key.namespace}/secrets/{name}"
+
+
+def _seen(secret: dict[str, Any]) -> SecretVersion:
+    metadata = secret["metadata"]
+    owner = (metadata.get("labels") or {}).get(CONNECTION_UID_LABEL, "")
+    return SecretVersion(metadata["namespace"], metadata["name"], metadata["uid"], metadata["resourceVersion"], owner)
+
+
+def _refused(error: KubernetesError, secret: str) -> LanyardError:
+    if error.code in {0, 429} or error.code >= 500:
+        return PublishError(Reason.KUBERNETES_UNAVAILABLE, retry_after=error.retry_after)
+    return PublishError(Reason.SECRET_REFUSED, secret=secret, status=error.code)

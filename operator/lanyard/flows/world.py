@@ -1,0 +1,140 @@
+"""What Lanyard knows of the cluster: slim copies of its objects, versions of Secrets, and who depends on what.
+
+Specs and statuses are kept as JSON text (about 1.5 KB a Connection) and parsed when needed: as objects, 10,000 of them
+would not fit the budget. Nothing here is secret.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from lanyard.flows.keys import Key, What
+
+Sources = tuple[Key, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SecretVersion:
+    """A Secret as the metadata watch shows it."""
+
+    namespace: str
+    name: str
+    uid: str
+    version: str
+    owner: str = ""
+    """uid of the Connection that it says it belongs to; empty for readable Secrets."""
+
+
+@dataclass(slots=True)
+class Record:
+    """One object of ours. `memory` is whatever the flow that reconciles it needs to remember in this process."""
+
+    key: Key
+    uid: str
+    generation: int
+    spec: bytes
+    status: bytes
+    sources: Sources = ()
+    memory: Any = None
+
+    def parsed_status(self) -> dict[str, Any]:
+        status: dict[str, Any] = json.loads(self.status)
+        return status
+
+
+@dataclass(slots=True)
+class World:
+    """`wake` is called with each key that may have something to do."""
+
+    wake: Callable[[Key], None]
+    objects: dict[What, dict[Key, Record]] = field(
+        default_factory=lambda: {what: {} for what in What if what is not What.SECRET}
+    )
+    namespaces: dict[str, dict[str, str]] = field(default_factory=dict)
+    readable: dict[Key, SecretVersion] = field(default_factory=dict)
+    published: dict[Key, SecretVersion] = field(default_factory=dict)
+    asset_versions: dict[Key, str] = field(default_factory=dict)
+    """Version in the store that was seen last, by asset."""
+    _dependents: dict[Key, set[Key]] = field(default_factory=dict)
+
+    def get(self, key: Key) -> Record | None:
+        return self.objects[key.what].get(key)
+
+    def observe(self, what: What, body: dict[str, Any]) -> None:
+        """An object as the API server has it. Our own status coming back wakes nobody."""
+        metadata = body["metadata"]
+        key = Key(what, metadata.get("namespace", ""), metadata["name"])
+        if metadata.get("deletionTimestamp"):
+            self.forget(key, metadata["uid"])
+            return
+        known = self.objects[what].get(key)
+        if known is not None and known.uid == metadata["uid"] and known.generation >= metadata.get("generation", 0):
+            return
+        spec = _text(body.get("spec") or {})
+        if known is not None and known.uid == metadata["uid"]:
+            known.generation, known.spec = metadata.get("generation", 0), spec
+        else:
+            if known is not None:
+                self._unlink(known)
+            self.objects[what][key] = Record(
+                key, metadata["uid"], metadata.get("generation", 0), spec, _text(body.get("status") or {})
+            )
+        self.wake(key)
+        self.touch(key)
+
+    def forget(self, key: Key, uid: str | None = None) -> None:
+        """An object is gone. With a uid, only that one: a namesake that came after it stays."""
+        record = self.objects[key.what].get(key)
+        if record is None or (uid is not None and record.uid != uid):
+            return
+        del self.objects[key.what][key]
+        self._unlink(record)
+        self.asset_versions.pop(key, None)
+        self.wake(key)
+        self.touch(key)
+
+    def retain(self, before: Iterable[Key], seen: set[Key]) -> int:
+        """After a full list: forget what was known before it began and is not in it. Returns how many."""
+        gone = [key for key in before if key not in seen]
+        for key in gone:
+            self.forget(key)
+        return len(gone)
+
+    def depend(self, record: Record, sources: Sources) -> None:
+        """`record` is made from these; it is woken when one of them changes."""
+        if record.sources == sources:
+            return
+        self._unlink(record)
+        record.sources = sources
+        for source in sources:
+            self._dependents.setdefault(source, set()).add(record.key)
+
+    def dependents(self, source: Key) -> frozenset[Key]:
+        return frozenset(self._dependents.get(source, ()))
+
+    def touch(self, source: Key) -> None:
+        """Something changed: wake all that is made from it, also through assets."""
+        for key in self.dependents(source):
+            self.wake(key)
+            if key.what is not What.CONNECTION:
+                self.touch(key)
+
+    def saw_asset_version(self, key: Key, version: str) -> bool:
+        """Remember the version a store answered; True when it differs from the one seen before."""
+        before = self.asset_versions.get(key)
+        self.asset_versions[key] = version
+        return before is not None and before != version
+
+    def _unlink(self, record: Record) -> None:
+        for source in record.sources:
+            waiting = self._dependents.get(source)
+            if waiting is not None:
+                waiting.discard(record.key)
+                if not waiting:
+                    del self._dependents[source]
+        record.sources = ()
+
+
+def _text(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

@@ -1,0 +1,97 @@
+"""What to do about a Connection now: exactly one decision, from facts gathered once."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from lanyard.errors import LanyardError
+
+
+class Cause(Enum):
+    """Why credentials are fetched."""
+
+    FIRST = "nothing is published"
+    DUE = "the token is due"
+    INPUTS_CHANGED = "what the credentials are made from has changed"
+    DRIFT = "the published Secret is not what was written"
+    RETRY = "an earlier attempt failed"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedFacts:
+    """Our Secret as it stands: `intact` when its content is known to be what we wrote."""
+
+    intact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything a decision depends on."""
+
+    suspended: bool
+    problem: LanyardError | None
+    inputs_digest: str
+    attempted_digest: str
+    published: PublishedFacts | None
+    received: bool
+    """True when a token is in hand that was not published yet."""
+    failed_attempts: int
+    next_refresh_at: datetime | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Nothing to do before `until`; None when only a change can bring something to do."""
+
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Acquire:
+    """Fetch credentials and publish them."""
+
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """A token is in hand: write it before anything else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """The object cannot work as it is."""
+
+    error: LanyardError
+
+
+Decision = Rest | Acquire | Publish | Blocked
+
+
+def decide(facts: Facts, now: datetime) -> Decision:
+    """First that applies. A received token is published even when the object was suspended meanwhile."""
+    if facts.received:
+        return Publish()
+    if facts.suspended:
+        return Rest(None)
+    if facts.problem is not None:
+        return Blocked(facts.problem)
+    if facts.inputs_digest != facts.attempted_digest:
+        return Acquire(Cause.FIRST if facts.published is None else Cause.INPUTS_CHANGED)
+    if facts.failed_attempts:
+        return _at(facts.next_refresh_at, now, Cause.RETRY, facts.expires_at)
+    if facts.published is None:
+        return Acquire(Cause.FIRST)
+    if not facts.published.intact:
+        return Acquire(Cause.DRIFT)
+    if facts.expires_at is None:
+        return Rest(None)
+    return _at(facts.next_refresh_at, now, Cause.DUE, None)
+
+
+def _at(when: datetime | None, now: datetime, cause: Cause, expires_at: datetime | None) -> Decision:
+    if when is None or when <= now:
+        return Acquire(cause)
+    # While attempts fail, the moment of expiry must not pass unseen: Ready has to turn.
+    return Rest(min(when, expires_at) if expires_at is not None and expires_at > now else when)

@@ -1,0 +1,61 @@
+"""When the next attempt is made. Pure: `now`, expiry and uid in, a time out."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from lanyard.errors import LanyardError
+from lanyard.reasons import Retry
+
+MARGIN_SHARE = 0.2
+LEAST_MARGIN = timedelta(minutes=5)  # kubelet needs up to two minutes to bring a new Secret into a pod
+LARGEST_MARGIN_SHARE = 0.5
+JITTER_SHARE = 0.1
+SHORT_LIFE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """The pace of retries; settings, so that tests need not wait."""
+
+    first: timedelta = timedelta(seconds=5)
+    longest: timedelta = timedelta(minutes=5)
+    configuration: tuple[timedelta, ...] = (timedelta(minutes=5), timedelta(minutes=15), timedelta(minutes=60))
+    on_change: timedelta = timedelta(minutes=60)
+
+
+def refresh_at(issued_at: datetime, expires_at: datetime, uid: str) -> datetime:
+    """Expiry less a margin (20 % of life, at least 5 min, at most half of life) less 0-10 % of life by uid.
+
+    The jitter comes from the uid, so that a restart does not reshuffle and a bulk create spreads out.
+    """
+    life = max(expires_at - issued_at, timedelta(0))
+    margin = min(max(life * MARGIN_SHARE, LEAST_MARGIN), life * LARGEST_MARGIN_SHARE)
+    return expires_at - margin - life * JITTER_SHARE * fraction(uid)
+
+
+def retry_at(error: LanyardError, attempts: int, now: datetime, uid: str, pace: Backoff) -> datetime:
+    """When to try again after the `attempts`-th failure in a row (1 = the first)."""
+    match error.retry:
+        case Retry.ON_CHANGE:
+            pause = pace.on_change
+        case Retry.CONFIGURATION:
+            pause = pace.configuration[min(attempts, len(pace.configuration)) - 1]
+        case Retry.TRANSIENT | Retry.SOURCE | Retry.NONE:
+            pause = _exponential(attempts, pace)
+        case Retry.THROTTLED:
+            pause = timedelta(seconds=error.retry_after) if error.retry_after else _exponential(attempts, pace)
+    if error.retry_after is not None:
+        pause = max(pause, timedelta(seconds=error.retry_after))
+    # Up to 10 % later, so that Connections that failed together do not come back together.
+    return now + pause * (1 + JITTER_SHARE * fraction(f"{uid}/{attempts}"))
+
+
+def fraction(text: str) -> float:
+    """A number in [0, 1) that a text determines."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big") / 256**7
+
+
+def _exponential(attempts: int, pace: Backoff) -> timedelta:
+    doublings = min(attempts - 1, 16)
+    return min(pace.first * (1 << doublings), pace.longest)

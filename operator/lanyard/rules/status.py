@@ -1,0 +1,152 @@
+"""The whole status of a Connection, from what was known before and what this pass found."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from lanyard.errors import LanyardError
+from lanyard.reasons import Condition, Reason
+from lanyard.rules.conditions import Status, Verdict, fails, holds, merged, summary
+from lanyard.rules.publish import timestamp
+from lanyard.rules.schedule import SHORT_LIFE
+
+SKEW_LIMIT = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The life of the published token. `expires_at` is None for one that does not expire."""
+
+    issued_at: datetime
+    expires_at: datetime | None
+    next_at: datetime
+    skew_host: str = ""
+    """Host whose clock differs from ours, when it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one pass knows. `None` for window and granted means: as it was before."""
+
+    generation: int
+    secret: str
+    needs_token: bool
+    suspended: bool
+    problem: LanyardError | None
+    failure: LanyardError | None
+    acquired: bool
+    """True when this pass fetched and published anew."""
+    published_version: str | None
+    """resourceVersion of our Secret as it stands; None when it is not there."""
+    inputs_digest: str
+    failed_attempts: int
+    next_at: datetime | None
+    window: Window | None = None
+    granted: tuple[str, ...] | None = None
+    missing: tuple[str, ...] = field(default=())
+
+
+def moment(text: str | None) -> datetime | None:
+    """A timestamp of a status."""
+    return datetime.fromisoformat(text) if text else None
+
+
+def connection_status(previous: Mapping[str, Any], view: View, now: datetime) -> tuple[Status, list[Verdict]]:
+    """The status to write, and its verdicts for Events. Conditions that this pass did not touch stay."""
+    window = view.window
+    expires_at = window.expires_at if window is not None else moment(previous.get("expiresAt"))
+    verdicts = _ready(view, expires_at, now)
+    verdicts += _facts(previous.get("conditions") or (), view)
+    status: Status = {
+        "observedGeneration": view.generation,
+        "conditions": merged(previous.get("conditions") or (), verdicts, view.generation, now),
+        "failedAttempts": view.failed_attempts,
+        "inputsDigest": view.inputs_digest,
+    }
+    if view.needs_token:
+        refreshed = timestamp(window.issued_at) if window is not None else previous.get("lastRefreshedAt")
+        status |= {
+            "expiresAt": timestamp(expires_at) if expires_at is not None else None,
+            "lastRefreshedAt": refreshed,
+            "grantedScopes": list(view.granted) if view.granted is not None else previous.get("grantedScopes"),
+        }
+    if view.next_at is not None:
+        status["nextRefreshAt"] = timestamp(view.next_at)
+    if view.published_version is not None:
+        status |= {"publishedVersion": view.published_version, "binding": {"name": view.secret}}
+    return {name: value for name, value in status.items() if value not in (None, [], "")}, verdicts
+
+
+def _ready(view: View, expires_at: datetime | None, now: datetime) -> list[Verdict]:
+    live = view.published_version is not None and (expires_at is None or not view.needs_token or expires_at > now)
+    usable = None
+    if live:
+        reason = Reason.TOKEN_PUBLISHED if view.needs_token else Reason.CREDENTIALS_PUBLISHED
+        usable = holds(Condition.READY, reason, secret=view.secret)
+    blocker = view.problem or view.failure
+    if blocker is None and view.published_version is not None and not live:
+        blocker = LanyardError(Reason.TOKEN_EXPIRED)
+    if view.suspended and blocker is None and usable is None:
+        return summary(usable=None, blocker=None, waiting=Reason.SUSPENDED)
+    return summary(usable=usable, blocker=blocker, waiting=Reason.ACQUIRING)
+
+
+def _facts(before: Any, view: View) -> list[Verdict]:
+    known = {condition["type"]: condition for condition in before}
+    found: list[Verdict] = []
+    types = [Condition.SPEC_VALID, Condition.CREDENTIALS_RESOLVED]
+    if view.needs_token:
+        types += [Condition.TOKEN_FRESH, Condition.SCOPES_GRANTED]
+    for condition in (*types, Condition.SECRET_PUBLISHED):
+        verdict = _fact(condition, view) or _carried(known.get(condition.value), condition)
+        if verdict is not None:
+            found.append(verdict)
+    return found
+
+
+def _fact(condition: Condition, view: View) -> Verdict | None:
+    """What this pass says of a condition; None when it says nothing."""
+    failure = view.problem or view.failure
+    if failure is not None and failure.condition is condition:
+        return fails(condition, failure)
+    match condition:
+        case Condition.SPEC_VALID if view.problem is None:
+            return holds(condition, Reason.VALID)
+        case Condition.CREDENTIALS_RESOLVED if view.acquired or _got_past(failure, condition):
+            return holds(condition, Reason.RESOLVED)
+        case Condition.TOKEN_FRESH if (
+            view.failure is not None and view.failure.condition is not Condition.SECRET_PUBLISHED
+        ):
+            return fails(condition, view.failure)
+        case Condition.TOKEN_FRESH if view.window is not None:
+            return _fresh(view.window)
+        case Condition.SCOPES_GRANTED if view.granted is not None:
+            if view.missing:
+                return fails(condition, LanyardError(Reason.SCOPE_MISSING, scopes=", ".join(view.missing)))
+            return holds(condition, Reason.GRANTED)
+        case Condition.SECRET_PUBLISHED if view.published_version is not None:
+            return holds(condition, Reason.PUBLISHED, secret=view.secret)
+        case _:
+            return None
+
+
+def _got_past(failure: LanyardError | None, condition: Condition) -> bool:
+    """A provider is only asked with resolved credentials, and a Secret only written with what it answered."""
+    later = {Condition.TOKEN_FRESH, Condition.SCOPES_GRANTED, Condition.SECRET_PUBLISHED}
+    return condition is Condition.CREDENTIALS_RESOLVED and failure is not None and failure.condition in later
+
+
+def _fresh(window: Window) -> Verdict:
+    if window.skew_host:
+        return holds(Condition.TOKEN_FRESH, Reason.CLOCK_SKEW, host=window.skew_host)
+    if window.expires_at is not None and window.expires_at - window.issued_at < SHORT_LIFE:
+        return holds(Condition.TOKEN_FRESH, Reason.TOKEN_OUTLIVED)
+    return holds(Condition.TOKEN_FRESH, Reason.FRESH)
+
+
+def _carried(before: Mapping[str, Any] | None, condition: Condition) -> Verdict | None:
+    if before is None or (condition is Condition.SECRET_PUBLISHED and before["status"] == "True"):
+        # A Secret that is not there is not published, whatever was true before.
+        return None
+    return Verdict(condition, before["status"] == "True", Reason(before["reason"]), before["message"])
