@@ -1,8 +1,6 @@
 """The certified OAuth server of the environment: start, stop, and say who may ask it for what."""
 
-import json
 import ssl
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +9,9 @@ from urllib.parse import quote
 
 import httpx
 
-from localenv.process import Process
+from localenv.serving import Service
 
 SERVER = Path(__file__).parent / "oauth" / "server.mjs"
-START_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +35,25 @@ class OAuthServer:
     A server that was stopped starts again on the same ports with the same clients and users; tokens do not survive.
     """
 
-    def __init__(
-        self, directory: Path, *, certificate: Path, key: Path, ca_path: Path, node: Path, modules: Path
-    ) -> None:
-        self.ca_path = ca_path
-        self._directory = directory
-        self._command = [str(node), str(SERVER)]
+    def __init__(self, *, run_dir: Path, pki: Any, node: Path | None = None, modules: Path | None = None) -> None:
+        """`pki` has `ca_path` and `server_cert(name)`; without `node` and `modules` the environment's tools are taken."""
+        self.ca_path: Path = pki.ca_path
+        certificate, key = pki.server_cert("oauth")
+        self._node, self._modules = node, modules
+        self._service = Service("oauth", run_dir=run_dir)
         self._environment = {
-            "LANYARD_OAUTH_MODULES": str(modules),
             "LANYARD_OAUTH_CERT": str(certificate),
             "LANYARD_OAUTH_KEY": str(key),
-            "LANYARD_OAUTH_READY": str(directory / "oauth-ready.json"),
+            "LANYARD_OAUTH_READY": str(self._service.ready),
+            "LANYARD_OAUTH_PORT": "0",
+            "LANYARD_OAUTH_ADMIN_PORT": "0",
         }
-        self._ports = (0, 0)
-        self._process: Process | None = None
         self._clients: dict[str, dict[str, Any]] = {}
         self._users: dict[str, str] = {}
         self._admin = httpx.Client(trust_env=False, timeout=10)
-        self._http = httpx.Client(trust_env=False, timeout=10, verify=ssl.create_default_context(cafile=str(ca_path)))
+        self._http = httpx.Client(
+            trust_env=False, timeout=10, verify=ssl.create_default_context(cafile=str(self.ca_path))
+        )
         self.issuer = ""
         self.admin_url = ""
 
@@ -76,24 +74,20 @@ class OAuthServer:
         return f"{self.issuer}/token/revocation"
 
     def start(self) -> "OAuthServer":
-        ready = Path(self._environment["LANYARD_OAUTH_READY"])
-        ready.unlink(missing_ok=True)
-        port, admin_port = self._ports
-        environment = self._environment | {
-            "LANYARD_OAUTH_PORT": str(port),
-            "LANYARD_OAUTH_ADMIN_PORT": str(admin_port),
-        }
-        self._process = Process("oauth", self._command, directory=self._directory, env=environment)
-        self._process.start()
-        deadline = time.monotonic() + START_SECONDS
-        while not ready.exists():
-            if not self._process.running or time.monotonic() > deadline:
-                self._process.stop()
-                raise RuntimeError(f"the OAuth server did not start:\n{self._process.tail()}")
-            time.sleep(0.05)
-        answer = json.loads(ready.read_text())
+        if self._node is None:
+            from localenv.toolchain import node
+
+            self._node = node()
+        if self._modules is None:
+            from localenv.tools import oauth_modules
+
+            self._modules = oauth_modules()
+        answer = self._service.start(
+            [str(self._node), str(SERVER)], env=self._environment | {"LANYARD_OAUTH_MODULES": str(self._modules)}
+        )
         self.issuer, self.admin_url = answer["issuer"], answer["admin"]
-        self._ports = (httpx.URL(self.issuer).port or 0, httpx.URL(self.admin_url).port or 0)
+        self._environment["LANYARD_OAUTH_PORT"] = str(httpx.URL(self.issuer).port)
+        self._environment["LANYARD_OAUTH_ADMIN_PORT"] = str(httpx.URL(self.admin_url).port)
         for client_id, metadata in self._clients.items():
             self._admin_call("PUT", f"/clients/{quote(client_id, safe='')}", metadata)
         for name, password in self._users.items():
@@ -101,9 +95,7 @@ class OAuthServer:
         return self
 
     def stop(self) -> None:
-        if self._process is not None:
-            self._process.stop()
-            self._process = None
+        self._service.stop()
 
     def close(self) -> None:
         self.stop()
