@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 import httpx
@@ -36,7 +36,7 @@ class OAuthServer:
     """
 
     def __init__(self, *, run_dir: Path, pki: Any, node: Path | None = None, modules: Path | None = None) -> None:
-        """`pki` has `ca_path` and `server_cert(name)`; without `node` and `modules` the environment's tools are taken."""
+        """`pki` has `ca_path` and `server_cert(name)`; `node` and `modules` default to the environment's tools."""
         self.ca_path: Path = pki.ca_path
         certificate, key = pki.server_cert("oauth")
         self._node, self._modules = node, modules
@@ -73,7 +73,7 @@ class OAuthServer:
     def revocation_url(self) -> str:
         return f"{self.issuer}/token/revocation"
 
-    def start(self) -> "OAuthServer":
+    def start(self) -> Self:
         if self._node is None:
             from localenv.toolchain import node
 
@@ -102,7 +102,7 @@ class OAuthServer:
         self._admin.close()
         self._http.close()
 
-    def __enter__(self) -> "OAuthServer":
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_: object) -> None:

@@ -1,5 +1,6 @@
 """A server that says by a file that it is ready, and on which ports: the OAuth server and the fault proxies."""
 
+import contextlib
 import json
 import os
 import signal
@@ -25,7 +26,7 @@ class Service:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, command: Sequence[str], *, env: Mapping[str, str] | None = None) -> Any:
-        """Start, wait for the ready file, return what it says; RuntimeError with the end of the log if it does not come."""
+        """Start, wait for the ready file, return what it says; RuntimeError with the end of the log if it stays out."""
         self.ready.unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -57,10 +58,8 @@ class Service:
             return
         process, self._process = self._process, None
         for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
-            except ProcessLookupError:
-                pass
             try:
                 process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import httpx
 
@@ -15,7 +15,7 @@ Match = Mapping[Literal["method", "path_regex"], str]
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """One request as it arrived: `at` epoch seconds, `status` 0 while unanswered or cut, `fault` the rule applied or empty."""
+    """One request as it arrived: `at` epoch seconds, `status` 0 while unanswered, `fault` the rule applied or empty."""
 
     marker: int
     at: float
@@ -47,7 +47,7 @@ class FaultProxy:
         self._control = httpx.Client(trust_env=False, timeout=10)
         self.url = ""
 
-    def start(self) -> "FaultProxy":
+    def start(self) -> Self:
         ports = self._service.start_module("localenv.proxy", self._arguments)
         self.url = f"https://127.0.0.1:{ports['port']}"
         self._control.base_url = httpx.URL(f"http://127.0.0.1:{ports['control_port']}")
@@ -57,7 +57,7 @@ class FaultProxy:
         self._service.stop()
         self._control.close()
 
-    def __enter__(self) -> "FaultProxy":
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""What the fault proxy may do to a request: rules with a match and a number of uses, tried in the order they were set."""
+"""What the fault proxy may do to a request: rules with a match and a number of uses, tried in order."""
 
 import asyncio
 import json
@@ -21,6 +21,7 @@ class Action(StrEnum):
 
 HOLDS = frozenset({Action.HOLD_BEFORE, Action.HOLD_AFTER})
 GONE = frozenset({Action.GONE_HTTP, Action.GONE_STREAM})
+REASONS = {409: "Conflict", 429: "TooManyRequests", 503: "ServiceUnavailable"}
 WATCH = re.compile(r"[?&]watch=(?:true|1)\b")
 
 
@@ -69,9 +70,7 @@ class Rule:
         if body is not None:
             rule.body = body.encode()
         elif rule.action is Action.FAIL:
-            reason = {409: "Conflict", 429: "TooManyRequests", 503: "ServiceUnavailable"}.get(
-                rule.status, "InternalError"
-            )
+            reason = REASONS.get(rule.status, "InternalError")
             rule.body = json.dumps(status_object(rule.status, reason, "injected by the fault proxy")).encode()
             rule.headers.setdefault("Content-Type", "application/json")
         return rule

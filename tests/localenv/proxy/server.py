@@ -52,7 +52,7 @@ class FaultServer:
 
     async def start(self, port: int) -> int:
         self._session = aiohttp.ClientSession(
-            # Shorter than any upstream's idle limit: a connection dropped by the upstream would look like an injected fault.
+            # Shorter than any upstream's idle limit: a connection it drops would look like an injected fault.
             connector=aiohttp.TCPConnector(limit=0, ssl=self._upstream_tls or True, keepalive_timeout=20),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
             auto_decompress=False,
@@ -61,8 +61,8 @@ class FaultServer:
             read_bufsize=SMALL_BODY,
         )
         self._server = web.Server(self._handle, handler_cancellation=True, keepalive_timeout=300, access_log=None)
-        # Holds the port while nothing listens on it: without this, a client that tries again and again during an outage can
-        # be given that very port as its own and connect to itself.
+        # Holds the port while nothing listens on it: without this, a client that tries again and again during an
+        # outage can be given that very port as its own and connect to itself.
         self._placeholder = self._bind(port)
         self._port = int(self._placeholder.getsockname()[1])
         await self.open()

@@ -1,0 +1,1 @@
+"""What the tests script themselves: servers on loopback that answer as told and remember what they were asked."""
