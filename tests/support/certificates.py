@@ -50,8 +50,8 @@ class Authority:
         """What a client needs to trust this authority, and nothing else."""
         return ssl.create_default_context(cadata=self.pem)
 
-    def server_context(self, host: str, *, expired: bool = False) -> ssl.SSLContext:
-        """A server's context with a certificate for `host`, a name or an address."""
+    def issue(self, host: str, *, expired: bool = False) -> tuple[bytes, bytes]:
+        """A server certificate for `host`, a name or an address, and its key, both PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
         try:
             alternative: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
@@ -63,15 +63,18 @@ class Authority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
+        plain = serialization.NoEncryption()
+        return (
+            certificate.public_bytes(serialization.Encoding.PEM),
+            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain),
+        )
+
+    def server_context(self, host: str, *, expired: bool = False) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        certificate, key = self.issue(host, expired=expired)
         with tempfile.TemporaryDirectory() as folder:
             chain = Path(folder) / "server.pem"
-            chain.write_bytes(
-                key.private_bytes(
-                    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-                )
-                + certificate.public_bytes(serialization.Encoding.PEM)
-            )
+            chain.write_bytes(key + certificate)
             context.load_cert_chain(chain)
         return context
 

@@ -30,13 +30,17 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`delay` seconds come first; `stream_bytes` sends that many bytes, chunked, in the body's place."""
+    """`delay` seconds come first; `stream_bytes` sends that many bytes, chunked, in the body's place.
+
+    `then_hang` leaves such a stream open.
+    """
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     delay: float = 0.0
     stream_bytes: int = 0
+    then_hang: bool = False
     fault: Fault | None = None
 
     @classmethod
@@ -225,6 +229,8 @@ class ScriptedProvider:
         await response.prepare(request)
         for start in range(0, answer.stream_bytes, CHUNK):
             await response.write(b" " * min(CHUNK, answer.stream_bytes - start))
+        if answer.then_hang:
+            await asyncio.Event().wait()
         await response.write_eof()
         return response
 
