@@ -22,7 +22,7 @@ class AddressRefused(Exception):  # noqa: N818 - a verdict, not a fault
     """The name leads, also or only, to an address that the egress policy does not allow."""
 
 
-class HandshakeFailed(httpcore.ConnectError):  # noqa: N818 - as above
+class HandshakeFailed(httpcore.ConnectError):
     """The peer's certificate did not convince. A type of its own, for the pool drops the cause of what it raises."""
 
 

@@ -244,7 +244,7 @@ async def _exchange(pool: httpcore.AsyncConnectionPool, request: WireLike, targe
             async for chunk in response.aiter_stream():
                 body += chunk
                 if len(body) > ANSWER_LIMIT:
-                    raise OutboundError(FailureKind.TOO_LARGE, target.netloc)
+                    raise OutboundError(FailureKind.TOO_LARGE, target.netloc) from None
             return Answer(response.status, received, bytes(body))
     except HandshakeFailed:
         raise OutboundError(FailureKind.TLS, target.netloc) from None
