@@ -1,12 +1,10 @@
 """The provider side of the environment does what the tests of the operator rely on."""
 
 import json
-import ssl
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -16,46 +14,26 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from localenv.oauth_server import OAuthServer
 from localenv.proxy import FaultProxy
-from support.certificates import authority_of_tests
-from support.connect_proxy import ConnectProxy
+from support.certificates import PkiOfTests, authority_of_tests
 from support.provider import HANG, RESET, TRUNCATED, Answer, ScriptedProvider
 
 TOKEN = {"path_regex": "^/token$"}
 
 
-@dataclass(frozen=True)
-class ScriptedPki:
-    """Stands in for the environment's Pki, so that these tests need no Kubernetes."""
-
-    folder: Path
-
-    @property
-    def ca_path(self) -> Path:
-        path = self.folder / "ca.crt"
-        path.write_text(authority_of_tests().pem)
-        return path
-
-    def server_cert(self, name: str) -> tuple[Path, Path]:
-        paths = self.folder / f"{name}.crt", self.folder / f"{name}.key"
-        for path, content in zip(paths, authority_of_tests().issue("127.0.0.1"), strict=True):
-            path.write_bytes(content)
-        return paths
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> PkiOfTests:
+    return PkiOfTests(tmp_path_factory.mktemp("pki"))
 
 
 @pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> ScriptedPki:
-    return ScriptedPki(tmp_path_factory.mktemp("pki"))
-
-
-@pytest.fixture(scope="module")
-def server(pki: ScriptedPki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OAuthServer]:
+def server(pki: PkiOfTests, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OAuthServer]:
     with OAuthServer(run_dir=tmp_path_factory.mktemp("oauth"), pki=pki) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def running_proxy(
-    server: OAuthServer, pki: ScriptedPki, tmp_path_factory: pytest.TempPathFactory
+    server: OAuthServer, pki: PkiOfTests, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[FaultProxy]:
     with FaultProxy("proxy", server.issuer, run_dir=tmp_path_factory.mktemp("proxy"), pki=pki) as proxy:
         yield proxy
@@ -285,7 +263,7 @@ class TestFaultProxy:
         assert third.status_code == 404
 
     def test_a_stream_comes_through_as_it_is_written_and_can_be_cut(
-        self, pki: ScriptedPki, tmp_path: Path, http: httpx.Client
+        self, pki: PkiOfTests, tmp_path: Path, http: httpx.Client
     ) -> None:
         with (
             ScriptedProvider() as upstream,
@@ -367,37 +345,3 @@ class TestScriptedProvider:
             for thread in threads:
                 thread.join()
             assert provider.peak == 3
-
-
-class TestConnectProxy:
-    def test_a_tunnel_is_recorded_by_its_target(self) -> None:
-        context: ssl.SSLContext = authority_of_tests().trusting_context()
-        with (
-            ScriptedProvider() as provider,
-            ConnectProxy() as forward,
-            httpx.Client(proxy=forward.url, verify=context) as client,
-        ):
-            provider.script("/t", Answer(200, body=b"through"))
-            assert client.get(f"{provider.url}/t", headers={"Authorization": "Bearer unseen"}).text == "through"
-            assert forward.tunnels() == [f"127.0.0.1:{provider.port}"]
-            assert forward.requests()[0].header("authorization") is None
-
-    def test_a_plain_request_is_forwarded_with_its_headers_recorded(self) -> None:
-        with (
-            ScriptedProvider(tls=False) as provider,
-            ConnectProxy() as forward,
-            httpx.Client(proxy=forward.url) as client,
-        ):
-            provider.script("/t", lambda request: Answer(200, body=request.body + request.query.encode()))
-            assert (
-                client.post(f"{provider.url}/t?q=1", content=b"x", headers={"X-Vault-Namespace": "team"}).text == "xq=1"
-            )
-            (recorded,) = forward.requests()
-            assert (recorded.method, recorded.target) == ("POST", f"{provider.url}/t?q=1")
-            assert recorded.header("x-vault-namespace") == "team"
-
-    def test_a_refusing_proxy_and_a_dead_target_are_told_apart(self) -> None:
-        with ConnectProxy() as forward, httpx.Client(proxy=forward.url) as client:
-            assert client.get("http://127.0.0.1:1/").status_code == 502
-            forward.refuse_with = 407
-            assert client.get("http://127.0.0.1:1/").status_code == 407

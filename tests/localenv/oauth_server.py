@@ -35,12 +35,14 @@ class OAuthServer:
     A server that was stopped starts again on the same ports with the same clients and users; tokens do not survive.
     """
 
-    def __init__(self, *, run_dir: Path, pki: Any, node: Path | None = None, modules: Path | None = None) -> None:
+    def __init__(
+        self, *, run_dir: Path, pki: Any, node: Path | None = None, modules: Path | None = None, keep: bool = False
+    ) -> None:
         """`pki` has `ca_path` and `server_cert(name)`; `node` and `modules` default to the environment's tools."""
         self.ca_path: Path = pki.ca_path
         certificate, key = pki.server_cert("oauth")
         self._node, self._modules = node, modules
-        self._service = Service("oauth", run_dir=run_dir)
+        self._service = Service("oauth", run_dir=run_dir, keep=keep)
         self._environment = {
             "LANYARD_OAUTH_CERT": str(certificate),
             "LANYARD_OAUTH_KEY": str(key),
@@ -56,6 +58,10 @@ class OAuthServer:
         )
         self.issuer = ""
         self.admin_url = ""
+
+    @property
+    def pid(self) -> int | None:
+        return self._service.pid
 
     @property
     def token_url(self) -> str:

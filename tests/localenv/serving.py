@@ -14,12 +14,18 @@ from typing import Any
 TESTS = Path(__file__).parent.parent
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
+ENDS_WITH_INPUT = "LANYARD_LOCALENV_ENDS_WITH_INPUT"
 
 
 class Service:
-    """One process in a group of its own; `name` names its log and its ready file in `run_dir`."""
+    """One process in a group of its own; `name` names its log and its ready file in `run_dir`.
 
-    def __init__(self, name: str, *, run_dir: Path) -> None:
+    It ends with this process, however that ends: its standard input is a pipe that nobody else holds. `keep` leaves it
+    running, to be ended by `pid`.
+    """
+
+    def __init__(self, name: str, *, run_dir: Path, keep: bool = False) -> None:
+        self._keep = keep
         self.name = name
         self.ready = run_dir / f"{name}.ready.json"
         self.log = run_dir / f"{name}.log"
@@ -31,8 +37,8 @@ class Service:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 list(command),
-                env={**os.environ, **(env or {})},
-                stdin=subprocess.DEVNULL,
+                env={**os.environ, **(env or {}), ENDS_WITH_INPUT: "" if self._keep else "1"},
+                stdin=subprocess.DEVNULL if self._keep else subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -46,6 +52,10 @@ class Service:
             time.sleep(0.03)
         return json.loads(self.ready.read_text())
 
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
     def start_module(self, module: str, arguments: Mapping[str, object]) -> Any:
         """As `start`, with `python -m module --name value ...` from the tests' own packages."""
         command = [sys.executable, "-m", module]
@@ -57,6 +67,8 @@ class Service:
         if self._process is None:
             return
         process, self._process = self._process, None
+        if process.stdin is not None:
+            process.stdin.close()
         for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
