@@ -48,8 +48,8 @@ lint: setup ## formatter, linter, types, rooms
 	@$(VENV)/bin/mypy
 	@mkdir -p build; $(VENV)/bin/lint-imports --no-cache >build/lint-imports.log 2>&1 || (cat build/lint-imports.log; exit 1)
 
-crds: setup ## render crds/ from the models
-	@$(PY) -m lanyard.api.schema crds
+crds: setup ## render crds/ from the models, and the chart's copy
+	@$(PY) -m lanyard.api.schema crds charts/lanyard/files/crds
 
 docs: setup ## render the generated pages of docs/
 	@$(PY) -m docsgen

@@ -148,7 +148,7 @@ def file_name(kind: Kind) -> str:
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    folder.mkdir(exist_ok=True)
-    for each in KINDS:
-        (folder / file_name(each)).write_text(render(each))
+    for folder in map(Path, sys.argv[1:]):
+        folder.mkdir(exist_ok=True)
+        for each in KINDS:
+            (folder / file_name(each)).write_text(render(each))

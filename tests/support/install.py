@@ -1,0 +1,49 @@
+"""Install the chart as a user would: real `helm template`, then `kubectl apply`."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CHART = Path(__file__).parents[2] / "charts" / "lanyard"
+RELEASE = "lanyard"
+NAMESPACE = "lanyard-system"
+
+Manifest = dict[str, Any]
+
+
+class ChartError(Exception):
+    """helm refused the chart or its values; the text is helm's."""
+
+
+def rendered(values: Mapping[str, Any] | None = None, *, namespace: str = NAMESPACE) -> list[Manifest]:
+    """Every object of the chart, in the order in which helm installs them."""
+    return [one for one in yaml.safe_load_all(_rendered_text(json.dumps(values or {}), namespace)) if one]
+
+
+@cache
+def _rendered_text(values: str, namespace: str) -> str:
+    from localenv.tools import find
+
+    command = [str(find("helm")), "template", RELEASE, str(CHART), "--namespace", namespace, "--values", "-"]
+    done = subprocess.run(command, input=values, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ChartError(done.stderr)
+    return done.stdout
+
+
+def install_chart(kubernetes: Any, *, namespace: str = NAMESPACE, values: Mapping[str, Any] | None = None) -> str:
+    """Apply the rendered chart and wait until the kinds are served. Returns the operator's ServiceAccount."""
+    manifests = rendered(values, namespace=namespace)
+    places = {namespace, *(one["metadata"]["namespace"] for one in manifests if "namespace" in one["metadata"])}
+    before = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": place}} for place in sorted(places)]
+    text = yaml.safe_dump_all([*before, *manifests])
+    kubernetes.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=text)
+    kinds = [f"crd/{one['metadata']['name']}" for one in manifests if one["kind"] == "CustomResourceDefinition"]
+    if kinds:
+        kubernetes.kubectl("wait", "--for=condition=Established", "--timeout=60s", *kinds)
+    return next(one["metadata"]["name"] for one in manifests if one["kind"] == "ServiceAccount")
