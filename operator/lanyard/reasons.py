@@ -158,7 +158,9 @@ _LABEL = "kubectl label {kind} {name} -n {namespace} lanyard.dev/{label}=true"
 
 CATALOGUE: dict[Reason, Entry] = {
     Reason.TOKEN_PUBLISHED: _good(_READY, "The Secret {secret} carries a live token."),
-    Reason.CREDENTIALS_PUBLISHED: _good(_READY, "The Secret {secret} carries the credentials."),
+    Reason.CREDENTIALS_PUBLISHED: _good(
+        _READY, "The Secret {secret} carries the credentials and follows every change of their source."
+    ),
     Reason.RESOLVED: _good(_CREDS, "Every reference was resolved."),
     Reason.VALID: _good(_SPEC, "The object is complete and consistent."),
     Reason.FRESH: _good(_TOKEN, "The token is refreshed ahead of its expiry."),

@@ -88,6 +88,8 @@ class AssetSpec(Model):
 class AssetStatus(ObjectStatus):
     """What is true now."""
 
+    version: Annotated[str, Field(max_length=64)] | None = Field(None, description="Version in the store, seen last.")
+
 
 ASSET = Kind(
     name="CredentialAssetRef",

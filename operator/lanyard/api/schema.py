@@ -20,11 +20,11 @@ KINDS = (CONNECTION, CONNECTOR, STORE, ASSET)
 
 _KEPT = {
     "type", "description", "format", "enum", "pattern", "minLength", "maxLength", "minimum", "maximum", "minItems",
-    "maxItems", "required", "default", "minProperties", "maxProperties", "x-kubernetes-validations",
+    "maxItems", "required", "minProperties", "maxProperties", "x-kubernetes-validations",
     "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
 }  # fmt: skip
-_DROPPED = {"title", "$defs"}
-_EMPTY_DEFAULTS: tuple[Any, ...] = ({}, [], None, "")
+# A default in the schema is written into every stored object and shows up as drift in GitOps; defaults live in code.
+_DROPPED = {"title", "$defs", "default"}
 
 
 def structural(model: type[Model]) -> dict[str, Any]:
@@ -52,9 +52,6 @@ def _convert(node: dict[str, Any], definitions: dict[str, Any], where: str) -> d
             out[key] = value
         elif key not in _DROPPED:
             raise ValueError(f"{where}: {key} has no place in a structural schema")
-    # A default that is an object or empty would be written into every stored object and show up as drift in GitOps.
-    if out.get("default") in _EMPTY_DEFAULTS or isinstance(out.get("default"), dict | list):
-        out.pop("default", None)
     if "enum" in out and "type" not in out:
         out["type"] = "integer" if isinstance(out["enum"][0], int) else "string"
     return out

@@ -10,15 +10,19 @@ from lanyard.flows.world import SecretVersion, World
 class ReadableSecrets:
     """Mirror of the Secrets that Lanyard may read: a new version wakes what is made from them."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, namespace: str = "") -> None:
         self._world = world
+        self._namespace = namespace
 
     def slim(self, metadata: dict[str, Any]) -> SecretVersion:
         return _version(metadata)
 
     def replace(self, everything: list[SecretVersion]) -> None:
         now = {Key(What.SECRET, one.namespace, one.name): one for one in everything}
-        before, self._world.readable = self._world.readable, now
+        before = _within(self._world.readable, self._namespace)
+        for gone in before.keys() - now.keys():
+            del self._world.readable[gone]
+        self._world.readable.update(now)
         for key in before.keys() | now.keys():
             if before.get(key) != now.get(key):
                 self._world.touch(key)
@@ -38,15 +42,19 @@ class ReadableSecrets:
 class PublishedSecrets:
     """Mirror of the Secrets that carry our owner label: a change wakes the Connection that published it."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, namespace: str = "") -> None:
         self._world = world
+        self._namespace = namespace
 
     def slim(self, metadata: dict[str, Any]) -> SecretVersion:
         return _version(metadata)
 
     def replace(self, everything: list[SecretVersion]) -> None:
         now = {Key(What.SECRET, one.namespace, one.name): one for one in everything}
-        before, self._world.published = self._world.published, now
+        before = _within(self._world.published, self._namespace)
+        for gone in before.keys() - now.keys():
+            del self._world.published[gone]
+        self._world.published.update(now)
         for key in before.keys() | now.keys():
             if before.get(key) != now.get(key):
                 self._wake(now.get(key) or before[key])
@@ -91,6 +99,11 @@ class Namespaces:
 
     def forget(self, one: tuple[str, dict[str, str]]) -> None:
         self._world.namespaces.pop(one[0], None)
+
+
+def _within(known: dict[Key, SecretVersion], namespace: str) -> dict[Key, SecretVersion]:
+    """What is known of one namespace, of all when it is empty."""
+    return {key: one for key, one in known.items() if not namespace or key.namespace == namespace}
 
 
 def _version(metadata: dict[str, Any]) -> SecretVersion:

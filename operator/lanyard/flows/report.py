@@ -25,14 +25,16 @@ class Reporter:
         self._world = world
         self._instance = instance
 
-    async def report(self, record: Record, status: Status, verdicts: list[Verdict], now: datetime) -> None:
-        """Write the status unless it says nothing new; KubernetesError when the API server does not take it.
+    async def report(self, record: Record, status: Status, verdicts: list[Verdict], now: datetime) -> bool:
+        """Write the status unless it says nothing new. False when the API server did not take it: report again.
 
-        An object that is gone is forgotten: 404 here finds what the watch has not told yet.
+        What it says is remembered either way. An object that is gone is forgotten: 404 here finds what the watch has
+        not told yet.
         """
         previous = record.parsed_status()
-        if status == previous:
-            return
+        if status == previous and not record.unsaved:
+            return True
+        record.status = json.dumps(status, separators=(",", ":")).encode()
         metadata = {"name": record.key.name, "uid": record.uid}
         if record.key.namespace:
             metadata["namespace"] = record.key.namespace
@@ -42,15 +44,18 @@ class Reporter:
         except KubernetesError as error:
             if error.code in {404, 409}:
                 self._world.forget(record.key, record.uid)
-                return
-            raise
-        record.status = json.dumps(status, separators=(",", ":")).encode()
+                return True
+            record.unsaved = True
+            _log.warning("status not written", extra={"object": str(record.key), "status": error.code})
+            return False
+        record.unsaved = False
         for change in changes(previous.get("conditions") or (), verdicts):
             _events.info(
                 "reason changed",
                 extra={"object": str(record.key), "reason": change.reason.value, "warning": change.warning},
             )
             await self._post(record, change.reason.value, change.message, warning=change.warning, now=now)
+        return True
 
     async def _post(self, record: Record, reason: str, message: str, *, warning: bool, now: datetime) -> None:
         """An Event is a courtesy: when it cannot be posted, the status still says it all."""

@@ -36,6 +36,10 @@ class Record:
     spec: bytes
     status: bytes
     sources: Sources = ()
+    nudged: bool = False
+    """True when something it failed on works again."""
+    unsaved: bool = False
+    """True when `status` says more than the API server took."""
     memory: Any = None
 
     def parsed_status(self) -> dict[str, Any]:
@@ -45,9 +49,10 @@ class Record:
 
 @dataclass(slots=True)
 class World:
-    """`wake` is called with each key that may have something to do."""
+    """`wake` is called with each key that may have something to do; `sources_of` tells what an object is made from."""
 
     wake: Callable[[Key], None]
+    sources_of: Callable[[Key, dict[str, Any]], Sources]
     objects: dict[What, dict[Key, Record]] = field(
         default_factory=lambda: {what: {} for what in What if what is not What.SECRET}
     )
@@ -71,15 +76,19 @@ class World:
         known = self.objects[what].get(key)
         if known is not None and known.uid == metadata["uid"] and known.generation >= metadata.get("generation", 0):
             return
-        spec = _text(body.get("spec") or {})
+        spec: dict[str, Any] = body.get("spec") or {}
         if known is not None and known.uid == metadata["uid"]:
-            known.generation, known.spec = metadata.get("generation", 0), spec
+            record = known
+            record.generation, record.spec = metadata.get("generation", 0), _text(spec)
         else:
             if known is not None:
                 self._unlink(known)
-            self.objects[what][key] = Record(
-                key, metadata["uid"], metadata.get("generation", 0), spec, _text(body.get("status") or {})
-            )
+            status = body.get("status") or {}
+            record = Record(key, metadata["uid"], metadata.get("generation", 0), _text(spec), _text(status))
+            self.objects[what][key] = record
+            if what is What.ASSET and "version" in status:
+                self.asset_versions[key] = status["version"]
+        self._link(record, self.sources_of(key, spec))
         self.wake(key)
         self.touch(key)
 
@@ -101,8 +110,7 @@ class World:
             self.forget(key)
         return len(gone)
 
-    def depend(self, record: Record, sources: Sources) -> None:
-        """`record` is made from these; it is woken when one of them changes."""
+    def _link(self, record: Record, sources: Sources) -> None:
         if record.sources == sources:
             return
         self._unlink(record)
@@ -120,11 +128,15 @@ class World:
             if key.what is not What.CONNECTION:
                 self.touch(key)
 
-    def saw_asset_version(self, key: Key, version: str) -> bool:
-        """Remember the version a store answered; True when it differs from the one seen before."""
-        before = self.asset_versions.get(key)
-        self.asset_versions[key] = version
-        return before is not None and before != version
+    def nudge(self, source: Key) -> None:
+        """Something works again: what failed on it need not wait for its back-off to end."""
+        for key in self.dependents(source):
+            record = self.get(key)
+            if record is not None:
+                record.nudged = True
+                self.wake(key)
+            if key.what is not What.CONNECTION:
+                self.nudge(key)
 
     def _unlink(self, record: Record) -> None:
         for source in record.sources:

@@ -36,6 +36,8 @@ class Facts:
     received: bool
     """True when a token is in hand that was not published yet."""
     failed_attempts: int
+    nudged: bool
+    """True when what an attempt failed on works again."""
     next_refresh_at: datetime | None
     expires_at: datetime | None
 
@@ -80,6 +82,8 @@ def decide(facts: Facts, now: datetime) -> Decision:
     if facts.inputs_digest != facts.attempted_digest:
         return Acquire(Cause.FIRST if facts.published is None else Cause.INPUTS_CHANGED)
     if facts.failed_attempts:
+        if facts.nudged:
+            return Acquire(Cause.RETRY)
         return _at(facts.next_refresh_at, now, Cause.RETRY, facts.expires_at)
     if facts.published is None:
         return Acquire(Cause.FIRST)

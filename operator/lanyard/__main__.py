@@ -1,0 +1,3 @@
+from lanyard.entry.cli import main
+
+main()

@@ -1,0 +1,35 @@
+"""The command: `lanyard operator`."""
+
+import asyncio
+import os
+import sys
+
+import click
+
+from lanyard import __version__
+from lanyard.entry.settings import SettingsError, read
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """Connections as code for Kubernetes."""
+
+
+@main.command()
+def operator() -> None:
+    """Run the operator. Settings come from the environment: see docs/reference/settings.md."""
+    from lanyard.entry.telemetry import configure_logging
+    from lanyard.entry.wiring import Operator
+
+    try:
+        settings = read(os.environ)
+    except SettingsError as error:
+        click.echo(f"lanyard: {error}", err=True)
+        sys.exit(2)
+    configure_logging(settings.log_level)
+
+    async def serve() -> None:
+        await Operator(settings).run()
+
+    asyncio.run(serve())

@@ -1,0 +1,239 @@
+"""Put the operator together, run it, take it apart.
+
+Start: mirrors synced → first full list → queue and watch. Stop: no new work, what is in flight finishes, then the rest.
+"""
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+import time
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Any
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from lanyard.api.meta import CONNECTION_UID_LABEL, READABLE_LABEL
+from lanyard.clients.egress import EgressPolicy
+from lanyard.clients.http import Outbound
+from lanyard.clients.kube import Kube
+from lanyard.clients.kubeconfig import KubeConfig, from_file, in_cluster
+from lanyard.clients.proxies import ProxySettings
+from lanyard.clients.reflector import Reflector
+from lanyard.connectors.loader import load_catalogue
+from lanyard.entry.settings import SecretAccess, Settings
+from lanyard.entry.telemetry import HealthServer, ObjectCollector
+from lanyard.entry.watch import Watcher
+from lanyard.errors import KubernetesError
+from lanyard.flows.acquire import Acquirer
+from lanyard.flows.catalogue import Catalogue
+from lanyard.flows.connect import Connect
+from lanyard.flows.inputs import sources_of
+from lanyard.flows.inspect import Inspect
+from lanyard.flows.keys import Key, What
+from lanyard.flows.limits import HostLimits
+from lanyard.flows.mirrors import Namespaces, PublishedSecrets, ReadableSecrets
+from lanyard.flows.publish import Publisher
+from lanyard.flows.queue import WorkQueue
+from lanyard.flows.report import Reporter
+from lanyard.flows.resolve import Resolver
+from lanyard.flows.sweep import sweep
+from lanyard.flows.tally import Tally
+from lanyard.flows.world import World
+from lanyard.rules.schedule import Backoff
+from lanyard.stores.cache import CredentialCache
+from lanyard.stores.vault import VaultReader
+
+_log = logging.getLogger(__name__)
+
+FIRST_LIST_PAUSE = 2.0
+SWEEP_DELAY = 2.0  # seconds without a replayed object: a re-list brings many at once
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Operator:
+    """One process. `run` returns when SIGTERM or SIGINT has been handled, or `stop` was called."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._config = _kube_config(settings)
+        self._stopped = asyncio.Event()
+        self._sweep_wanted = asyncio.Event()
+        self._listed = False
+        self._replayed_at = 0.0
+        self._tally = Tally()
+        self._world = World(wake=self._wake, sources_of=sources_of)
+        self._queue = WorkQueue(self._work, _now, workers=settings.workers)
+        self._limits = HostLimits(wake=self._wake)
+        self._watcher = Watcher(
+            self._config,
+            self._deliver,
+            self._sweep_wanted.set,
+            namespaces=settings.namespaces,
+            first_pause=settings.watch_restart_pause.total_seconds(),
+        )
+        registry = CollectorRegistry()
+        registry.register(ObjectCollector(self._world, self._tally, self._gauges))
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=registry)
+        self.health = HealthServer(registry, alive=lambda: not self._stopped.is_set(), ready=lambda: self._listed)
+        self._connect: Connect
+        self._inspect: Inspect
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        async with AsyncExitStack() as stack:
+            kube = await stack.enter_async_context(Kube(self._config))
+            outbound = await stack.enter_async_context(_outbound(self._settings))
+            self._assemble(kube, outbound)
+            await self.health.start(self._settings.health_address, self._settings.health_port)
+            stack.push_async_callback(self.health.stop)
+            background = [asyncio.create_task(task) for task in self._mirrors(kube)]
+            background.append(asyncio.create_task(self._sweeps(kube)))
+            watching = asyncio.create_task(self._watcher.run())
+            _log.info("started", extra={"health_port": self.health.port, "namespaces": self._settings.namespaces})
+            await self._stopped.wait()
+            _log.info("stopping", extra={"in_flight": self._queue.in_flight})
+            self._watcher.stop()
+            unfinished = await self._queue.drain(self._settings.drain_deadline.total_seconds()) if self._listed else 0
+            for task in background:
+                task.cancel()
+            await asyncio.gather(watching, *background, return_exceptions=True)
+            _log.info("stopped", extra={"unfinished": unfinished})
+
+    def _assemble(self, kube: Kube, outbound: Outbound) -> None:
+        settings, world = self._settings, self._world
+        pace = Backoff(settings.retry_first, settings.retry_longest, settings.retry_configuration)
+        catalogue = Catalogue(load_catalogue(), world)
+        resolver = Resolver(
+            kube=kube,
+            world=world,
+            cache=CredentialCache(),
+            vault=VaultReader(outbound),
+            tally=self._tally,
+            labels_required=settings.secret_access is SecretAccess.LABEL,
+        )
+        reporter = Reporter(kube, world, instance=socket.gethostname())
+        self._connect = Connect(
+            world=world,
+            catalogue=catalogue,
+            acquirer=Acquirer(
+                resolver=resolver,
+                outbound=outbound,
+                limits=self._limits,
+                tally=self._tally,
+                deadline=settings.provider_deadline,
+                clock=_now,
+            ),
+            publisher=Publisher(kube, world, secrets.token_bytes(32)),
+            reporter=reporter,
+            tally=self._tally,
+            pace=pace,
+            clock=_now,
+        )
+        self._inspect = Inspect(
+            world=world, catalogue=catalogue, resolver=resolver, reporter=reporter, pace=pace, clock=_now
+        )
+
+    def _mirrors(self, kube: Kube) -> list[Any]:
+        readable = f"{READABLE_LABEL}=true" if self._settings.secret_access is SecretAccess.LABEL else ""
+        reflectors: list[Reflector[Any]] = []
+        for namespace in self._settings.namespaces or ("",):
+            path = f"/api/v1/namespaces/{namespace}/secrets" if namespace else "/api/v1/secrets"
+            reflectors += [
+                Reflector(kube, path, ReadableSecrets(self._world, namespace), selector=readable),
+                Reflector(kube, path, PublishedSecrets(self._world, namespace), selector=CONNECTION_UID_LABEL),
+            ]
+        reflectors.append(Reflector(kube, "/api/v1/namespaces", Namespaces(self._world)))
+        self._synced = [reflector.synced for reflector in reflectors]
+        return [reflector.run() for reflector in reflectors]
+
+    async def _sweeps(self, kube: Kube) -> None:
+        """The first full list, on which everything waits; then one per interval and after every watch restart."""
+        for synced in self._synced:
+            await synced.wait()
+        interval = self._settings.resync_interval.total_seconds()
+        while True:
+            try:
+                await sweep(kube, self._world, self._settings.namespaces)
+            except KubernetesError as error:
+                _log.warning("list not complete", extra={"status": error.code})
+                await asyncio.sleep(error.retry_after or FIRST_LIST_PAUSE)
+                continue
+            if not self._listed:
+                self._listed = True
+                self._queue.start()
+                _log.info("ready", extra={"objects": sum(len(found) for found in self._world.objects.values())})
+            self._limits.tidy(_now())
+            try:
+                await asyncio.wait_for(self._sweep_wanted.wait(), interval)
+                await self._replay_over()
+            except TimeoutError:
+                pass
+            self._sweep_wanted.clear()
+
+    async def _replay_over(self) -> None:
+        """Wait until no object has been replayed for a while."""
+        quiet = time.monotonic() - self._replayed_at
+        while quiet < SWEEP_DELAY:
+            await asyncio.sleep(SWEEP_DELAY - quiet)
+            quiet = time.monotonic() - self._replayed_at
+
+    def _deliver(self, what: What, event: str | None, body: dict[str, Any]) -> None:
+        """An event from kopf, in the main loop. A replay of what is known means a re-list: deletions may be missing."""
+        self._tally.count("lanyard_watch_events", what.value)
+        metadata = body["metadata"]
+        key = Key(what, metadata.get("namespace", ""), metadata["name"])
+        if event == "DELETED":
+            self._world.forget(key, metadata["uid"])
+            return
+        if event is None:
+            self._replayed_at = time.monotonic()
+            self._sweep_wanted.set()
+        self._world.observe(what, body)
+
+    def _wake(self, key: Key) -> None:
+        self._queue.add(key)
+
+    async def _work(self, key: Key) -> None:
+        if key.what is What.CONNECTION:
+            await self._connect.reconcile(key, self._queue)
+        else:
+            await self._inspect.reconcile(key, self._queue)
+
+    def _gauges(self) -> dict[str, tuple[str, float]]:
+        return {
+            "lanyard_queue_length": ("Objects waiting to be worked on.", float(len(self._queue))),
+            "lanyard_in_flight": ("Objects being worked on.", float(self._queue.in_flight)),
+            "lanyard_overdue_objects": (
+                "Objects whose time came over a second ago.",
+                float(self._queue.overdue(_now())),
+            ),
+            "lanyard_watch_restarts": ("Times the watch was started again.", float(self._watcher.restarts)),
+            "lanyard_faults": ("Passes that ended in a fault of Lanyard's own.", float(self._queue.faults)),
+        }
+
+
+def _kube_config(settings: Settings) -> KubeConfig:
+    return from_file(settings.kubeconfig) if settings.kubeconfig is not None else in_cluster(os.environ)
+
+
+def _outbound(settings: Settings) -> Outbound:
+    policy = EgressPolicy(
+        allowed_networks=settings.egress_allowed_networks,
+        allowed_hosts=settings.egress_allowed_hosts,
+        allow_loopback_http=settings.allow_loopback_http,
+    )
+    ca_bundle = settings.ca_bundle.read_text() if settings.ca_bundle is not None else None
+    return Outbound(policy, ca_bundle=ca_bundle, proxies=ProxySettings.from_environment(os.environ))
