@@ -48,7 +48,7 @@ class AssetSpec(Model):
             ("self.split('/').all(s, s != '..' && s != '.')", "a path has no . or .. segment: write it out"),
             (
                 "self.matches('^[-A-Za-z0-9_.:@+/ ]+$')",
-                "a path holds letters, digits and - _ . : @ + space only: %, ?, # and \\\\ are refused",
+                "a path holds letters, digits and - _ . : @ + space only: %, ?, # and \\ are refused",
             ),
         ),
     )

@@ -125,13 +125,6 @@ class ConnectionSpec(Model):
                 "self.credentials)",
                 "give the user name once: auth.username for a plain value, credentials.username for a reference",
             ),
-            (
-                "(has(self.secret) && has(self.secret.type) ? self.secret.type : 'Opaque') == "
-                "(has(oldSelf.secret) && has(oldSelf.secret.type) ? oldSelf.secret.type : 'Opaque') || "
-                "(has(self.secret) && has(self.secret.name) ? self.secret.name : '') != "
-                "(has(oldSelf.secret) && has(oldSelf.secret.name) ? oldSelf.secret.name : '')",
-                "a Secret's type cannot change: give secret.name a new value together with secret.type",
-            ),
         )
     )
 
@@ -189,6 +182,16 @@ class ConnectionStatus(ObjectStatus):
     binding: Binding | None = Field(None, description="The published Secret (servicebinding.io).")
 
 
+def _of_both(expression: str, operator: str) -> str:
+    """The same expression of the new and the old object, compared."""
+    return f"({expression}) {operator} ({expression.replace('self.', 'oldSelf.')})"
+
+
+_SECRET_TYPE = "has(self.spec.secret) && has(self.spec.secret.type) ? self.spec.secret.type : 'Opaque'"
+_SECRET_NAME = (
+    "has(self.spec.secret) && has(self.spec.secret.name) ? self.spec.secret.name : self.metadata.name + '-token'"
+)
+
 CONNECTION = Kind(
     name="Connection",
     plural="connections",
@@ -209,6 +212,11 @@ CONNECTION = Kind(
         (
             "self.metadata.name.size() <= 240",
             "the name is too long for the Secret that is named after it: use at most 240 characters",
+        ),
+        # On the root, where the name of the object is known: crm and an explicit crm-token are the same Secret.
+        (
+            f"{_of_both(_SECRET_TYPE, '==')} || {_of_both(_SECRET_NAME, '!=')}",
+            "a Secret's type cannot change: give secret.name a new value together with secret.type",
         ),
     ),
     description="One account at one external system, and the Secret that carries its live token.",

@@ -82,7 +82,10 @@ class VaultStore(Model):
         description="https://host:port",
         json_schema_extra=cel(
             HTTPS_ONLY,
-            ("isURL(self) && url(self).getHostname() != ''", "address is a URL such as https://vault.example:8200"),
+            (
+                "isURL(self) && url(self).getHostname() != '' && !self.matches('[@?#]')",
+                "address is a URL such as https://vault.example:8200, without a user, a query or a fragment",
+            ),
         ),
     )
     namespace: ShortText | None = Field(None, description="Vault namespace, sent as X-Vault-Namespace on every call.")
@@ -129,7 +132,11 @@ class StoreSpec(Model):
                 "self.contains('{namespace}/') && self.endsWith('/') && !self.startsWith('/')",
                 "pathPrefix contains {namespace}/ and ends with a slash, such as tenants/{namespace}/",
             ),
-            ("self.split('/').all(s, s != '..' && s != '.')", "pathPrefix has no . or .. segment"),
+            (
+                "self.replace('{namespace}', 'n').matches('^[-A-Za-z0-9_./]+$') && !self.contains('//') && "
+                "self.split('/').all(s, s != '..' && s != '.')",
+                "pathPrefix has no empty, . or .. segment and no braces but {namespace}",
+            ),
         ),
     )
     allowed_namespaces: NamespaceGrant = Field(
