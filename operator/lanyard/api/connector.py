@@ -176,7 +176,6 @@ class Scopes(Model):
 
     separator: Literal[" ", ",", "+"] = " "
     send: bool = Field(True, description="False where the product refuses the parameter.")
-    param: FieldName = "scope"
     default: Annotated[list[Scope], Field(max_length=64)] = []
     mandatory: Annotated[list[Scope], Field(max_length=64)] = []
 

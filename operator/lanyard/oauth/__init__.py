@@ -1,4 +1,4 @@
 """What goes on the wire: pure. Builds token requests and reads token answers.
 
-Imports connectors, api, errors and jwt.
+Imports connectors, api, errors, sensitive, jwt and cryptography.
 """

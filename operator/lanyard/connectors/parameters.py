@@ -1,0 +1,111 @@
+"""The plain inputs of a Connection, held against what the connector declares."""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from lanyard.api.connector import Parameter, ParameterType
+from lanyard.connectors.templates import is_host, is_port
+from lanyard.errors import SpecError
+from lanyard.reasons import Reason
+
+VALUE_LIMIT = 1024
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
+_URL_CHARACTERS = re.compile(r"[-A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%]+")
+# Decoded by some servers before routing, so they count as the character they hide: . / \ and controls.
+_HIDDEN = re.compile(r"%(?![0-9A-Fa-f]{2})|%(?:2e|2f|5c|[01][0-9a-f]|7f)", re.IGNORECASE)
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def chosen(connector: str, declared: Mapping[str, Parameter], given: Mapping[str, str]) -> dict[str, str]:
+    """Values by name, defaults filled in, hosts in lower case. An empty value counts as not given.
+
+    SpecError: PARAMETER_UNKNOWN, PARAMETER_MISSING or PARAMETER_INVALID, naming the first parameter in question.
+    """
+    for name in sorted(given):
+        if name not in declared:
+            raise SpecError(Reason.PARAMETER_UNKNOWN, connector=connector, field=name)
+    values = {}
+    for name, parameter in declared.items():
+        value = given.get(name) or parameter.default or ""
+        if not value:
+            if parameter.required:
+                raise SpecError(Reason.PARAMETER_MISSING, connector=connector, field=name)
+            continue
+        accepted = accept(parameter, value)
+        if accepted is None:
+            raise SpecError(Reason.PARAMETER_INVALID, connector=connector, field=name)
+        values[name] = accepted
+    return values
+
+
+def accept(parameter: Parameter, value: str) -> str | None:
+    """The value as it is used, None when it does not have the form that is declared."""
+    if len(value) > VALUE_LIMIT or not value.isprintable():
+        return None
+    if parameter.enum and value not in parameter.enum:
+        return None
+    if parameter.pattern is not None and compiled(parameter.pattern).fullmatch(value) is None:
+        return None
+    match parameter.type:
+        case ParameterType.STRING:
+            return value
+        case ParameterType.INTEGER:
+            return value if _INTEGER.fullmatch(value) else None
+        case ParameterType.HOSTNAME:
+            return _hostname(parameter, value)
+        case ParameterType.URL:
+            return _url(parameter, value)
+
+
+@lru_cache(maxsize=1024)
+def compiled(pattern: str) -> re.Pattern[str]:
+    """ASCII classes only: a digit of another script must not pass as one. re.error for what is no pattern."""
+    return re.compile(pattern, re.ASCII)
+
+
+def _hostname(parameter: Parameter, value: str) -> str | None:
+    host, colon, port = value.lower().partition(":")
+    if not is_host(host) or (colon and not (is_port(port) and _takes_ports(parameter))):
+        return None
+    return value.lower() if _is_allowed(parameter, host, port) else None
+
+
+def _url(parameter: Parameter, value: str) -> str | None:
+    if _URL_CHARACTERS.fullmatch(value) is None or _HIDDEN.search(value):
+        return None
+    try:
+        url = urlsplit(value)
+        host, port = (url.hostname or "").lower(), url.port
+    except ValueError:
+        return None
+    if "@" in url.netloc or "#" in value or url.netloc.endswith(":") or port == 0:
+        return None
+    if not (is_host(host) or host == "::1"):
+        return None
+    if url.scheme != "https" and not (url.scheme == "http" and host in _LOOPBACK):
+        return None
+    if any(segment in {".", ".."} for segment in url.path.split("/")) or "//" in url.path:
+        return None
+    if port is not None and not _takes_ports(parameter):
+        return None
+    return value if _is_allowed(parameter, host, "" if port is None else str(port)) else None
+
+
+def _takes_ports(parameter: Parameter) -> bool:
+    """Whoever wrote a pattern, a list of values or a host with a port has decided about ports."""
+    return bool(parameter.pattern or parameter.enum or any(":" in host for host in parameter.allowed_hosts))
+
+
+def _is_allowed(parameter: Parameter, host: str, port: str) -> bool:
+    if not parameter.allowed_hosts:
+        return True
+    return any(_matches(glob, host, port) for glob in parameter.allowed_hosts)
+
+
+def _matches(glob: str, host: str, port: str) -> bool:
+    name, _, wanted = glob.partition(":")
+    if (port or "443") != (wanted or "443"):
+        return False
+    return host.endswith(name[1:]) if name.startswith("*.") else host == name

@@ -1,0 +1,210 @@
+"""Token answers: RFC 6749 5.1 and 5.2, with the departures that a connector declares.
+
+Everything an answer says is unverified. It becomes a `Token` of bounded, printable parts, or a `ProviderError` whose
+text is ours alone. A refresh token in the answer is never looked at: the methods that ask here can ask again.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from lanyard.api.connection import Method
+from lanyard.api.connector import ErrorClass, ErrorRule, TokenResponse
+from lanyard.connectors.selection import Plan
+from lanyard.errors import ProviderError
+from lanyard.oauth.documents import MISSING, Document, first, parse_object
+from lanyard.oauth.lifetimes import expiry_of, http_date, skew_of
+from lanyard.reasons import Reason
+from lanyard.sensitive import Sensitive
+
+BODY_LIMIT = 256 * 1024
+TOKEN_LIMIT = 64 * 1024
+TEXT_LIMIT = 1024
+SCOPES_LIMIT = 128
+LONGEST_WAIT = 3600.0
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+_NOT_TOKEN_CHARACTER = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]")  # RFC 9110 5.6.2
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}")  # RFC 6749 3.3
+
+_MEANINGS = {
+    "invalid_client": ErrorClass.CLIENT,
+    "invalid_scope": ErrorClass.SCOPE,
+    "invalid_request": ErrorClass.REQUEST,
+    "unauthorized_client": ErrorClass.REQUEST,
+    "unsupported_grant_type": ErrorClass.REQUEST,
+    "temporarily_unavailable": ErrorClass.UNAVAILABLE,  # RFC 6749 4.1.2.1, seen at token endpoints too
+    "server_error": ErrorClass.UNAVAILABLE,
+    "slow_down": ErrorClass.THROTTLED,
+}
+_REASONS = {
+    ErrorClass.CLIENT: Reason.CLIENT_REJECTED,
+    ErrorClass.CREDENTIALS: Reason.CREDENTIALS_REJECTED,
+    ErrorClass.SCOPE: Reason.SCOPE_REJECTED,
+    ErrorClass.REQUEST: Reason.REQUEST_REJECTED,
+    ErrorClass.THROTTLED: Reason.PROVIDER_THROTTLED,
+    ErrorClass.UNAVAILABLE: Reason.PROVIDER_UNAVAILABLE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A live token. Times are aware; `scope` is None when none was named.
+
+    `never`: it does not expire; `expires_at` is then the time to fetch it anew. `skew` is the provider's clock minus
+    ours, in seconds, None when it showed none.
+    """
+
+    access_token: Sensitive
+    token_type: str
+    expires_at: datetime
+    issued_at: datetime
+    scope: tuple[str, ...] | None
+    captured: Mapping[str, str]
+    skew: float | None
+    never: bool
+
+
+def parse(plan: Plan, status: int, headers: Mapping[str, str], body: bytes, *, host: str, now: datetime) -> Token:
+    """The token, or ProviderError with the one reason that fits. `headers` by lower-case name; `now` is aware."""
+    document = parse_object(body) if len(body) <= BODY_LIMIT else None
+    failure = _failure(plan, status, document)
+    if failure is not None:
+        raise ProviderError(failure, host=host, status=status, retry_after=_wait(failure, headers, now))
+    token = _token(plan, headers, document, now) if document is not None else None
+    if token is None:
+        raise ProviderError(Reason.PROVIDER_ANSWER_INVALID, host=host, status=status)
+    return token
+
+
+def missing_scopes(plan: Plan, granted: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Scopes that were wanted and not granted. An answer that names none grants all (RFC 6749 5.1)."""
+    return () if granted is None else tuple(scope for scope in plan.scopes if scope not in granted)
+
+
+def _failure(plan: Plan, status: int, document: Document | None) -> Reason | None:
+    """None for an answer that has no sign of failure."""
+    if not 200 <= status <= 599:
+        return Reason.PROVIDER_ANSWER_INVALID
+    if 300 <= status <= 399:
+        return Reason.PROVIDER_REDIRECTED
+    code = _error_code(plan.method.response, document)
+    for rule in plan.method.errors:
+        if _matches(rule, status, code):
+            return _REASONS[rule.means]
+    if status <= 299:
+        return None if code is None else _by_code(plan, code) or Reason.REQUEST_REJECTED
+    return _by_status(status) or _by_code(plan, code or "") or _otherwise(status)
+
+
+def _by_status(status: int) -> Reason | None:
+    """Statuses that say more than any error code beside them."""
+    match status:
+        case 403:
+            return Reason.TOKEN_ENDPOINT_DENIED
+        case 404 | 405 | 410:
+            return Reason.TOKEN_ENDPOINT_NOT_FOUND
+        case 429:
+            return Reason.PROVIDER_THROTTLED
+        case 408:
+            return Reason.PROVIDER_UNAVAILABLE
+        case _:
+            return Reason.PROVIDER_UNAVAILABLE if status >= 500 else None
+
+
+def _by_code(plan: Plan, code: str) -> Reason | None:
+    """RFC 6749 5.2. `invalid_grant` speaks of the user where a user name was sent, else of the request."""
+    if code == "invalid_grant":
+        return Reason.CREDENTIALS_REJECTED if plan.method.name is Method.PASSWORD else Reason.REQUEST_REJECTED
+    meaning = _MEANINGS.get(code)
+    return _REASONS[meaning] if meaning is not None else None
+
+
+def _otherwise(status: int) -> Reason:
+    return Reason.CLIENT_REJECTED if status == 401 else Reason.REQUEST_REJECTED
+
+
+def _error_code(response: TokenResponse, document: Document | None) -> str | None:
+    """The product's error code, "" when there is an error without one, None when nothing speaks of failure."""
+    if document is None:
+        return None
+    found = first(document, response.error)
+    if found is not MISSING and found:
+        return found if isinstance(found, str) else str(found) if type(found) is int else ""
+    for member in response.success:
+        if _plain(first(document, [member.pointer])) != member.equals:
+            return ""
+    return None
+
+
+def _plain(value: Any) -> str | None:
+    """A scalar as JSON writes it: `true`, not `True`."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return value
+        case int() | float():
+            return str(value)
+        case _:
+            return None
+
+
+def _matches(rule: ErrorRule, status: int, code: str | None) -> bool:
+    return (not rule.status or status in rule.status) and (not rule.code or code in rule.code)
+
+
+def _wait(reason: Reason, headers: Mapping[str, str], now: datetime) -> float | None:
+    """Retry-After (RFC 9110 10.2.3), 1 s to 1 h; a date is read by the provider's own clock where it shows it."""
+    text = headers.get("retry-after", "").strip()
+    if reason not in {Reason.PROVIDER_THROTTLED, Reason.PROVIDER_UNAVAILABLE} or not text:
+        return None
+    if text.isascii() and text.isdigit():
+        seconds = float(text[:9])
+    else:
+        moment = http_date(text)
+        if moment is None:
+            return None
+        seconds = (moment - (http_date(headers.get("date", "")) or now)).total_seconds()
+    return min(max(seconds, 1.0), LONGEST_WAIT)
+
+
+def _token(plan: Plan, headers: Mapping[str, str], document: Document, now: datetime) -> Token | None:
+    response = plan.method.response
+    value = first(document, response.access_token)
+    if not isinstance(value, str) or len(value) > TOKEN_LIMIT or _TOKEN.fullmatch(value) is None:
+        return None
+    skew = skew_of(headers, now)
+    expiry = expiry_of(plan.method, document, now, skew or timedelta(0))
+    return Token(
+        access_token=Sensitive(value),
+        token_type=_token_type(first(document, response.token_type)),
+        expires_at=expiry.at,
+        issued_at=now,
+        scope=_scope(first(document, response.scope), plan.method.scopes.separator),
+        captured=_captured(response, document),
+        skew=skew.total_seconds() if skew is not None else None,
+        never=expiry.never,
+    )
+
+
+def _token_type(value: Any) -> str:
+    return (_NOT_TOKEN_CHARACTER.sub("", value[:64]) if isinstance(value, str) else "") or "Bearer"
+
+
+def _scope(value: Any, separator: str) -> tuple[str, ...] | None:
+    """As answered: text, split at spaces and at the connector's own separator, or a list. None for anything else."""
+    if isinstance(value, str):
+        names = value.replace(separator, " ").split()
+    elif isinstance(value, list):
+        names = [name for name in value if isinstance(name, str)]
+    else:
+        return None
+    return tuple(dict.fromkeys(name for name in names if _SCOPE.fullmatch(name)))[:SCOPES_LIMIT]
+
+
+def _captured(response: TokenResponse, document: Document) -> dict[str, str]:
+    """Values beside the token that workloads need; what is not one line of text or a number is left out."""
+    found = {key: _plain(first(document, [pointer])) for key, pointer in response.capture.items()}
+    return {key: text for key, text in found.items() if text and len(text) <= TEXT_LIMIT and text.isprintable()}
