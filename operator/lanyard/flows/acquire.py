@@ -157,14 +157,15 @@ class Acquirer:
     def _acquired(self, record: Record, plan: Plan, token: Token) -> Acquired:
         granted = token.scope if token.scope is not None else plan.scopes
         mandatory, wanted = missing_scopes(plan, token)
+        # A workload cannot do its work without a mandatory scope; one that was only wished for is told, not refused.
         if mandatory:
             raise ProviderError(Reason.SCOPE_MISSING, scopes=", ".join(mandatory))
-        lives_until = token.expires_at or token.issued_at + plan.default_life
+        due_by = token.expires_at or token.issued_at + plan.default_life
         skewed = token.skew is not None and abs(token.skew) > SKEW_LIMIT.total_seconds()
         window = Window(
             issued_at=token.issued_at,
             expires_at=token.expires_at,
-            next_at=refresh_at(token.issued_at, lives_until, record.uid),
+            next_at=refresh_at(token.issued_at, due_by, record.uid),
             skew_host=plan.token_host if skewed else "",
         )
         content = token_content(

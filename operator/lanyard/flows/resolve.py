@@ -30,6 +30,7 @@ from lanyard.stores.cache import CredentialCache
 from lanyard.stores.value import CacheKey, StoreValue
 from lanyard.stores.vault import Login, VaultReader
 
+USABLE = "text of at most 64 KiB without a NUL character"
 SECRET_TTL = parse_duration("1h")
 
 
@@ -117,9 +118,7 @@ class Resolver:
 
     async def _from_secret(self, namespace: str, name: str, key: str) -> Resolved:
         cache_key, value = await self._secret(namespace, name)
-        if key not in value.fields:
-            raise SourceError(Reason.SECRET_KEY_MISSING, name=name, key=key)
-        return Resolved(value.fields[key], cache_key, value.version)
+        return Resolved(_secret_field(value, name, key), cache_key, value.version)
 
     async def _from_asset(self, key: Key, asset: Key, name: str) -> Resolved:
         record = self._world.get(asset)
@@ -214,9 +213,7 @@ class Resolver:
 
     async def _shared_secret(self, ref: PlatformSecretKeyRef) -> Sensitive:
         _, value = await self._secret(ref.namespace, ref.name)
-        if ref.key not in value.fields:
-            raise SourceError(Reason.SECRET_KEY_MISSING, name=ref.name, key=ref.key)
-        return value.fields[ref.key]
+        return _secret_field(value, ref.name, ref.key)
 
 
 def _cache_key(record: Record, login: Login) -> CacheKey:
@@ -247,11 +244,21 @@ def parsed_store(record: Record) -> StoreSpec:
 
 
 def _field(value: StoreValue, spec: AssetSpec, field: str) -> Sensitive:
+    if spec.store is None:
+        return _secret_field(value, spec.path, field)
     if field in value.fields:
         return value.fields[field]
-    if spec.store is None:
-        raise SourceError(Reason.SECRET_KEY_MISSING, name=spec.path, key=field)
+    if field in value.unusable:
+        raise SourceError(Reason.CREDENTIAL_INVALID, field=field, expected=USABLE)
     raise StoreError(Reason.STORE_FIELD_MISSING, store=spec.store, path=spec.path, field=field)
+
+
+def _secret_field(value: StoreValue, name: str, key: str) -> Sensitive:
+    if key in value.fields:
+        return value.fields[key]
+    if key in value.unusable:
+        raise SourceError(Reason.CREDENTIAL_INVALID, field=key, expected=USABLE)
+    raise SourceError(Reason.SECRET_KEY_MISSING, name=name, key=key)
 
 
 async def _nobody(audience: str) -> Sensitive:

@@ -1,0 +1,121 @@
+"""Fixtures shared by all tests. The real servers are started once a session, when a test first asks for them."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+# Short pauses, so that a recovery is seen within a test; the promises about order and causes are the same.
+QUICK = {
+    "retry_first": "1s",
+    "retry_longest": "2s",
+    "retry_configuration": "3s,6s",
+    "watch_restart_pause": "1s",
+    "provider_deadline": "4s",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "unit" in Path(str(item.path)).parts:
+            item.add_marker(pytest.mark.disable_socket)
+
+
+@pytest.fixture(scope="session")
+def environment() -> Iterator[Any]:
+    """A Kubernetes API server, a Vault and an OAuth server: real ones."""
+    from localenv.environment import Environment
+
+    with Environment() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def kubernetes(environment: Any) -> Any:
+    """The API server with the chart installed."""
+    from support.install import install_chart
+
+    install_chart(environment.kubernetes)
+    return environment.kubernetes
+
+
+@pytest.fixture(scope="session")
+def vault(environment: Any) -> Any:
+    return environment.vault
+
+
+@pytest.fixture(scope="session")
+def oauth(environment: Any) -> Any:
+    return environment.oauth
+
+
+@pytest.fixture(scope="session")
+def operator_kubeconfig(kubernetes: Any) -> Path:
+    """The operator's own identity, never an administrator's."""
+    path: Path = kubernetes.service_account_kubeconfig("lanyard-system", "lanyard-operator")
+    return path
+
+
+@pytest.fixture(scope="session")
+def operator_settings(environment: Any) -> Mapping[str, str]:
+    """What the operator needs to reach providers on loopback; tests of the guard leave it out."""
+    return {
+        **QUICK,
+        "ca_bundle": str(environment.pki.ca_path),
+        "egress_allowed_networks": "127.0.0.0/8",
+        "allow_loopback_http": "true",
+    }
+
+
+@pytest.fixture(scope="module")
+def operator_process(
+    operator_kubeconfig: Path, operator_settings: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Any]]:
+    """Makes operators: `operator_process(kubeconfig=..., **settings)`; all are ended with the module."""
+    from support.operator import OperatorProcess
+
+    made = []
+
+    def make(*, kubeconfig: Path | None = None, **settings: str) -> Any:
+        log = tmp_path_factory.mktemp("operator") / "operator.log"
+        process = OperatorProcess(
+            kubeconfig=kubeconfig or operator_kubeconfig, log=log, settings={**operator_settings, **settings}
+        )
+        made.append(process)
+        return process
+
+    yield make
+    for process in made:
+        if process.running:
+            process.stop()
+
+
+@pytest.fixture(scope="module")
+def operator(operator_process: Callable[..., Any]) -> Any:
+    """One operator for the tests of a module."""
+    return operator_process().start()
+
+
+@pytest.fixture
+def cluster(kubernetes: Any) -> Iterator[Any]:
+    """A namespace of its own, gone afterwards."""
+    from support.cluster import Cluster
+
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    client = kubernetes.client()
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    assert client.post("/api/v1/namespaces", json=namespace).status_code == 201
+    yield Cluster(client, name)
+    client.delete(f"/api/v1/namespaces/{name}")
+    client.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("LANYARD_") and not name.startswith("LANYARD_LOCALENV"):
+            monkeypatch.delenv(name)
