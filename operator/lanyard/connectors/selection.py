@@ -5,9 +5,11 @@ The reasons raised here are those of `SpecValid`; nothing is fetched and no secr
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from lanyard.api.connection import BUILT, TOKEN_METHODS, ClientAuthentication, ConnectionSpec, Method
 from lanyard.api.connector import ConnectorSpec, MethodSpec, Parameter, TokenRequest
+from lanyard.api.meta import parse_duration
 from lanyard.connectors.loader import Connector
 from lanyard.connectors.parameters import chosen
 from lanyard.connectors.templates import UnfitValueError, cut, host_of, placeholders, render_text, render_url
@@ -24,9 +26,8 @@ CLIENT_ID, CLIENT_SECRET, PRIVATE_KEY, USERNAME, PASSWORD = (
 class Plan:
     """One Connection's way to its credential.
 
-    `client_id` and `username` are the plain values, None when given by reference or not needed. `required` and
-    `optional` are the secret fields it needs and takes. `scopes` are what it wants granted, the mandatory ones among
-    them; `sends_scopes` says whether the product takes them in the request.
+    `required` and `optional` are the secret fields it needs and takes. `scopes` are what it wants granted, the
+    mandatory ones among them; `sends_scopes` says whether the product takes them in the request.
     `host_is_tenants`: whoever wrote the Connection decided which host is asked, so egress is guarded.
     """
 
@@ -35,9 +36,6 @@ class Plan:
     parameters: Mapping[str, str]
     needs_token: bool
     client_auth: ClientAuthentication
-    client_id: str | None
-    username: str | None
-    key_id: str | None
     required: tuple[str, ...]
     optional: tuple[str, ...]
     scopes: tuple[str, ...]
@@ -47,6 +45,11 @@ class Plan:
     token_url: str
     token_host: str
     host_is_tenants: bool
+
+    @property
+    def default_life(self) -> timedelta:
+        """When a token that does not expire is fetched anew."""
+        return parse_duration(self.method.lifetime.default)
 
 
 def plan_for(spec: ConnectionSpec, connector: Connector) -> Plan:
@@ -74,9 +77,6 @@ def plan_for(spec: ConnectionSpec, connector: Connector) -> Plan:
         parameters=parameters,
         needs_token=method.name in TOKEN_METHODS,
         client_auth=client_auth,
-        client_id=spec.auth.client_id if needs_client_id else None,
-        username=spec.auth.username if needs_username else None,
-        key_id=spec.auth.key_id,
         required=required,
         optional=optional,
         scopes=tuple(dict.fromkeys((*(spec.auth.scopes or _rendered(method.scopes.default, parameters)), *mandatory))),

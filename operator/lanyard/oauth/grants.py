@@ -41,13 +41,14 @@ def token_request(
     *,
     client_id: str | None,
     username: str | None,
+    key_id: str | None = None,
     now: datetime,
     jti: str,
 ) -> WireRequest:
     """The request that fetches a token.
 
-    `client_id` and `username` are the values however they were given, None where the plan needs none; `jti` is fresh
-    randomness for an assertion. SourceError CREDENTIAL_INVALID names a credential that cannot be sent.
+    `client_id` and `username` are the values however they were given, None where the plan needs none; `key_id` and
+    `jti` (fresh randomness) are for a client assertion. SourceError CREDENTIAL_INVALID names what cannot be sent.
     """
     request = plan.method.token_request
     if request is None:
@@ -70,7 +71,7 @@ def token_request(
                 Sensitive(_opened(credentials, PRIVATE_KEY)),
                 client_id=client_id or "",
                 audience=_audience(plan, client_id or ""),
-                key_id=plan.key_id,
+                key_id=key_id,
                 algorithms=plan.method.client_auth.assertion_algorithms,
                 now=now,
                 jti=jti,

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -16,16 +15,8 @@ _UNITS = {"s": 1.0, "ms": 0.001, "min": 60.0}
 _NUMBER = re.compile(r"\s*-?[0-9]{1,20}(?:\.[0-9]{1,20})?\s*")
 
 
-@dataclass(frozen=True, slots=True)
-class Expiry:
-    """`never`: the token does not expire, `at` is the time to fetch it anew all the same."""
-
-    at: datetime
-    never: bool
-
-
-def expiry_of(method: MethodSpec, document: Document, now: datetime, skew: timedelta) -> Expiry:
-    """By our clock. `skew` is the provider's clock minus ours."""
+def expiry_of(method: MethodSpec, document: Document, now: datetime, skew: timedelta) -> datetime | None:
+    """By our clock; None when the token does not expire. `skew` is the provider's clock minus ours."""
     lifetime, response = method.lifetime, method.response
     longest = min(parse_duration(lifetime.maximum), LONGEST) if lifetime.maximum is not None else LONGEST
     moment = _absolute(first(document, response.expires_at), response.expires_at_format)
@@ -35,12 +26,12 @@ def expiry_of(method: MethodSpec, document: Document, now: datetime, skew: timed
         life = _between(moment - now - skew, longest)
     elif seconds is not None:
         if seconds == 0 and lifetime.zero_means_never:
-            return Expiry(now + min(parse_duration(lifetime.default), longest), never=True)
+            return None
         scaled = seconds * _UNITS[response.expires_in_unit]
         life = _between(timedelta(seconds=min(scaled, LONGEST.total_seconds())) if scaled > 0 else None, longest)
     if life is not None:
-        return Expiry(now + life, never=False)
-    return Expiry(now + min(parse_duration(lifetime.default), longest), never=lifetime.never)
+        return now + life
+    return None if lifetime.never else now + min(parse_duration(lifetime.default), longest)
 
 
 def skew_of(headers: Mapping[str, str], now: datetime) -> timedelta | None:

@@ -50,20 +50,18 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A live token. Times are aware; `scope` is None when none was named.
+    """A live token. Times are aware; `expires_at` is None when it does not expire, `scope` when none was named.
 
-    `never`: it does not expire; `expires_at` is then the time to fetch it anew. `skew` is the provider's clock minus
-    ours, in seconds, None when it showed none.
+    `skew` is the provider's clock minus ours, in seconds, None when it showed none.
     """
 
     access_token: Sensitive
     token_type: str
-    expires_at: datetime
+    expires_at: datetime | None
     issued_at: datetime
     scope: tuple[str, ...] | None
     captured: Mapping[str, str]
     skew: float | None
-    never: bool
 
 
 def parse(plan: Plan, status: int, headers: Mapping[str, str], body: bytes, *, host: str, now: datetime) -> Token:
@@ -78,9 +76,13 @@ def parse(plan: Plan, status: int, headers: Mapping[str, str], body: bytes, *, h
     return token
 
 
-def missing_scopes(plan: Plan, granted: tuple[str, ...] | None) -> tuple[str, ...]:
-    """Scopes that were wanted and not granted. An answer that names none grants all (RFC 6749 5.1)."""
-    return () if granted is None else tuple(scope for scope in plan.scopes if scope not in granted)
+def missing_scopes(plan: Plan, token: Token) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Scopes not granted: mandatory ones, then others that were wanted. No scope named means all (RFC 6749 5.1)."""
+    if token.scope is None:
+        return (), ()
+    missing = [scope for scope in plan.scopes if scope not in token.scope]
+    mandatory = tuple(scope for scope in missing if scope in plan.mandatory_scopes)
+    return mandatory, tuple(scope for scope in missing if scope not in mandatory)
 
 
 def _failure(plan: Plan, status: int, document: Document | None) -> Reason | None:
@@ -176,16 +178,14 @@ def _token(plan: Plan, headers: Mapping[str, str], document: Document, now: date
     if not isinstance(value, str) or len(value) > TOKEN_LIMIT or _TOKEN.fullmatch(value) is None:
         return None
     skew = skew_of(headers, now)
-    expiry = expiry_of(plan.method, document, now, skew or timedelta(0))
     return Token(
         access_token=Sensitive(value),
         token_type=_token_type(first(document, response.token_type)),
-        expires_at=expiry.at,
+        expires_at=expiry_of(plan.method, document, now, skew or timedelta(0)),
         issued_at=now,
         scope=_scope(first(document, response.scope), plan.method.scopes.separator),
         captured=_captured(response, document),
         skew=skew.total_seconds() if skew is not None else None,
-        never=expiry.never,
     )
 
 
