@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from support.admission import created, deleted, message, patched
 
 from lanyard.api.schema import KINDS, crd
+from support.admission import created, deleted, message, patched
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 INVALID = sorted((EXAMPLES / "invalid").glob("*.yaml"))

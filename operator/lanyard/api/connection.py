@@ -187,8 +187,8 @@ def _of_both(expression: str, operator: str) -> str:
     return f"({expression}) {operator} ({expression.replace('self.', 'oldSelf.')})"
 
 
-_SECRET_TYPE = "has(self.spec.secret) && has(self.spec.secret.type) ? self.spec.secret.type : 'Opaque'"
-_SECRET_NAME = (
+_TYPE_OF_SECRET = "has(self.spec.secret) && has(self.spec.secret.type) ? self.spec.secret.type : 'Opaque'"
+_NAME_OF_SECRET = (
     "has(self.spec.secret) && has(self.spec.secret.name) ? self.spec.secret.name : self.metadata.name + '-token'"
 )
 
@@ -215,7 +215,7 @@ CONNECTION = Kind(
         ),
         # On the root, where the name of the object is known: crm and an explicit crm-token are the same Secret.
         (
-            f"{_of_both(_SECRET_TYPE, '==')} || {_of_both(_SECRET_NAME, '!=')}",
+            f"{_of_both(_TYPE_OF_SECRET, '==')} || {_of_both(_NAME_OF_SECRET, '!=')}",
             "a Secret's type cannot change: give secret.name a new value together with secret.type",
         ),
     ),
