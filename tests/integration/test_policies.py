@@ -258,3 +258,15 @@ def test_the_chart_refuses_values_that_make_no_policy(values: dict[str, Any], sa
     with pytest.raises(ChartError, match="values don't meet the specifications") as refused:
         policies({"policies": copy.deepcopy(values)})
     assert says in str(refused.value)
+
+
+@pytest.mark.spec("C2", "C12")
+@pytest.mark.parametrize("name", ["lanyard-locked-fields", "lanyard-shared-namespaces"])
+def test_the_api_server_finds_nothing_to_warn_of_in_a_policy(client: httpx.Client, name: str) -> None:
+    path = f"/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/{name}"
+
+    def status() -> dict[str, Any]:
+        return client.get(path).json().get("status", {})
+
+    eventually(lambda: "observedGeneration" in status())
+    assert status().get("typeChecking", {}) == {}
