@@ -12,30 +12,31 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from localenv.environment import Environment
 from localenv.oauth_server import OAuthServer
 from localenv.proxy import FaultProxy
-from support.certificates import PkiOfTests, authority_of_tests
+from support.certificates import authority_of_tests
 from support.provider import HANG, RESET, TRUNCATED, Answer, ScriptedProvider
 
 TOKEN = {"path_regex": "^/token$"}
 
 
 @pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PkiOfTests:
-    return PkiOfTests(tmp_path_factory.mktemp("pki"))
+def environment() -> Iterator[Environment]:
+    """An environment of their own, without Kubernetes: these tests stop the server and break its clients."""
+    with Environment(kubernetes=False, vault=False, oauth=False) as environment:
+        yield environment
 
 
 @pytest.fixture(scope="module")
-def server(pki: PkiOfTests, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OAuthServer]:
-    with OAuthServer(run_dir=tmp_path_factory.mktemp("oauth"), pki=pki) as server:
+def server(environment: Environment) -> Iterator[OAuthServer]:
+    with OAuthServer(environment.processes, environment.pki) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def running_proxy(
-    server: OAuthServer, pki: PkiOfTests, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[FaultProxy]:
-    with FaultProxy("proxy", server.issuer, run_dir=tmp_path_factory.mktemp("proxy"), pki=pki) as proxy:
+def running_proxy(environment: Environment, server: OAuthServer) -> Iterator[FaultProxy]:
+    with FaultProxy(environment.processes, environment.pki, "proxy", server.issuer) as proxy:
         yield proxy
 
 
@@ -46,8 +47,10 @@ def proxy(running_proxy: FaultProxy) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture
-def http() -> Iterator[httpx.Client]:
-    with httpx.Client(verify=authority_of_tests().trusting_context(), trust_env=False, timeout=5) as client:
+def http(environment: Environment) -> Iterator[httpx.Client]:
+    context = authority_of_tests().trusting_context()
+    context.load_verify_locations(environment.pki.ca_path)
+    with httpx.Client(verify=context, trust_env=False, timeout=5) as client:
         yield client
 
 
@@ -263,12 +266,12 @@ class TestFaultProxy:
         assert third.status_code == 404
 
     def test_a_stream_comes_through_as_it_is_written_and_can_be_cut(
-        self, pki: PkiOfTests, tmp_path: Path, http: httpx.Client
+        self, environment: Environment, tmp_path: Path, http: httpx.Client
     ) -> None:
-        with (
-            ScriptedProvider() as upstream,
-            FaultProxy("stream", upstream.url, run_dir=tmp_path, pki=pki) as proxy,
-        ):
+        upstream_ca = tmp_path / "upstream.crt"
+        upstream_ca.write_text(authority_of_tests().pem)
+        parts = environment.processes, environment.pki, "stream"
+        with ScriptedProvider() as upstream, FaultProxy(*parts, upstream.url, upstream_ca=upstream_ca) as proxy:
             upstream.script("/watch", Answer(stream_bytes=1000, then_hang=True))
             with http.stream("GET", f"{proxy.url}/watch") as response:
                 chunks = response.iter_raw()

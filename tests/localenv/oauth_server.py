@@ -1,5 +1,6 @@
 """The certified OAuth server of the environment: start, stop, and say who may ask it for what."""
 
+import json
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,9 +10,13 @@ from urllib.parse import quote
 
 import httpx
 
-from localenv.serving import Service
+from localenv import toolchain, tools
+from localenv.pki import Pki
+from localenv.process import PortLostError, Process, Processes, free_ports
 
 SERVER = Path(__file__).parent / "oauth" / "server.mjs"
+START_SECONDS = 20.0
+PORT_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +40,17 @@ class OAuthServer:
     A server that was stopped starts again on the same ports with the same clients and users; tokens do not survive.
     """
 
-    def __init__(
-        self, *, run_dir: Path, pki: Any, node: Path | None = None, modules: Path | None = None, keep: bool = False
-    ) -> None:
-        """`pki` has `ca_path` and `server_cert(name)`; `node` and `modules` default to the environment's tools."""
+    def __init__(self, processes: Processes, pki: Pki) -> None:
         self.ca_path: Path = pki.ca_path
+        self._processes = processes
+        self._ready = processes.run_dir / "oauth.ready.json"
         certificate, key = pki.server_cert("oauth")
-        self._node, self._modules = node, modules
-        self._service = Service("oauth", run_dir=run_dir, keep=keep)
         self._environment = {
             "LANYARD_OAUTH_CERT": str(certificate),
             "LANYARD_OAUTH_KEY": str(key),
-            "LANYARD_OAUTH_READY": str(self._service.ready),
-            "LANYARD_OAUTH_PORT": "0",
-            "LANYARD_OAUTH_ADMIN_PORT": "0",
+            "LANYARD_OAUTH_READY": str(self._ready),
         }
+        self._process: Process | None = None
         self._clients: dict[str, dict[str, Any]] = {}
         self._users: dict[str, str] = {}
         self._admin = httpx.Client(trust_env=False, timeout=10)
@@ -58,10 +59,6 @@ class OAuthServer:
         )
         self.issuer = ""
         self.admin_url = ""
-
-    @property
-    def pid(self) -> int | None:
-        return self._service.pid
 
     @property
     def token_url(self) -> str:
@@ -80,20 +77,12 @@ class OAuthServer:
         return f"{self.issuer}/token/revocation"
 
     def start(self) -> Self:
-        if self._node is None:
-            from localenv.toolchain import node
-
-            self._node = node()
-        if self._modules is None:
-            from localenv.tools import oauth_modules
-
-            self._modules = oauth_modules()
-        answer = self._service.start(
-            [str(self._node), str(SERVER)], env=self._environment | {"LANYARD_OAUTH_MODULES": str(self._modules)}
-        )
+        if self._process is None:
+            self._process = self._first_start()
+        else:
+            self._start(self._process)
+        answer = json.loads(self._ready.read_text())
         self.issuer, self.admin_url = answer["issuer"], answer["admin"]
-        self._environment["LANYARD_OAUTH_PORT"] = str(httpx.URL(self.issuer).port)
-        self._environment["LANYARD_OAUTH_ADMIN_PORT"] = str(httpx.URL(self.admin_url).port)
         for client_id, metadata in self._clients.items():
             self._admin_call("PUT", f"/clients/{quote(client_id, safe='')}", metadata)
         for name, password in self._users.items():
@@ -101,7 +90,8 @@ class OAuthServer:
         return self
 
     def stop(self) -> None:
-        self._service.stop()
+        if self._process is not None:
+            self._process.stop()
 
     def close(self) -> None:
         self.stop()
@@ -218,6 +208,25 @@ class OAuthServer:
     def me(self, token: str) -> httpx.Response:
         """Call the protected resource: 200 with client_id, scope, sub and expires_at for a live token, else 401."""
         return self._http.get(self.me_url, headers={"Authorization": f"Bearer {token}"})
+
+    def _first_start(self) -> Process:
+        environment = self._environment | {"LANYARD_OAUTH_MODULES": str(tools.oauth_modules())}
+        for tries_left in reversed(range(PORT_TRIES)):
+            port, admin_port = free_ports(2)
+            ports = {"LANYARD_OAUTH_PORT": str(port), "LANYARD_OAUTH_ADMIN_PORT": str(admin_port)}
+            process = self._processes.add("oauth", [str(toolchain.node()), str(SERVER)], env=environment | ports)
+            try:
+                self._start(process)
+            except PortLostError:
+                if not tries_left:
+                    raise
+            else:
+                return process
+        raise AssertionError
+
+    def _start(self, process: Process) -> None:
+        self._ready.unlink(missing_ok=True)
+        process.start(self._ready.exists, seconds=START_SECONDS)
 
     def _admin_call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         response = self._admin.request(method, self.admin_url + path, json=body)

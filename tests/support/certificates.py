@@ -5,7 +5,6 @@ import functools
 import ipaddress
 import ssl
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
@@ -83,22 +82,3 @@ class Authority:
 @functools.cache
 def authority_of_tests() -> Authority:
     return Authority("scripted test authority")
-
-
-@dataclass(frozen=True, slots=True)
-class PkiOfTests:
-    """Stands in for the environment's Pki where a server is tested without Kubernetes; files land in `folder`."""
-
-    folder: Path
-
-    @property
-    def ca_path(self) -> Path:
-        path = self.folder / "ca.crt"
-        path.write_text(authority_of_tests().pem)
-        return path
-
-    def server_cert(self, name: str) -> tuple[Path, Path]:
-        paths = self.folder / f"{name}.crt", self.folder / f"{name}.key"
-        for path, content in zip(paths, authority_of_tests().issue("127.0.0.1"), strict=True):
-            path.write_bytes(content)
-        return paths

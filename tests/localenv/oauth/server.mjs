@@ -62,6 +62,4 @@ if (env.LANYARD_OAUTH_READY) {
 }
 console.log(ready);
 
-// The end of standard input is the end of whoever started this server, killed or not.
-if (env.LANYARD_LOCALENV_ENDS_WITH_INPUT) process.stdin.on("end", () => process.exit(0)).resume();
 for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => process.exit(0));

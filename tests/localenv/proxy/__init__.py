@@ -1,5 +1,7 @@
 """A fault proxy in front of any HTTP server of the environment, in a process of its own, steered from the tests."""
 
+import json
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,8 +10,11 @@ from typing import Any, Literal, Self
 
 import httpx
 
-from localenv.serving import Service
+from localenv.pki import Pki
+from localenv.process import Processes
 
+TESTS = Path(__file__).parents[2]
+START_SECONDS = 20.0
 Match = Mapping[Literal["method", "path_regex"], str]
 
 
@@ -33,28 +38,35 @@ class FaultProxy:
     (None = until `pass_through`). A match has `method` and `path_regex`, searched in path and query; none matches all.
     """
 
-    def __init__(self, name: str, upstream: str, *, run_dir: Path, pki: Any, upstream_ca: Path | None = None) -> None:
+    def __init__(
+        self, processes: Processes, pki: Pki, name: str, upstream: str, *, upstream_ca: Path | None = None
+    ) -> None:
+        """`name` names the process, its log and its certificate; `upstream_ca` defaults to the environment's."""
         self.ca_path: Path = pki.ca_path
+        self._ready = processes.run_dir / f"{name}.ready.json"
         certificate, key = pki.server_cert(name)
-        self._service = Service(name, run_dir=run_dir)
-        self._arguments = {
+        arguments = {
             "--upstream": upstream,
             "--upstream-ca": upstream_ca or pki.ca_path,
             "--cert": certificate,
             "--key": key,
-            "--ready": self._service.ready,
+            "--ready": self._ready,
         }
+        command = [sys.executable, "-m", "localenv.proxy", *(str(part) for pair in arguments.items() for part in pair)]
+        self._process = processes.add(name, command, env={"PYTHONPATH": str(TESTS)})
         self._control = httpx.Client(trust_env=False, timeout=10)
         self.url = ""
 
     def start(self) -> Self:
-        ports = self._service.start_module("localenv.proxy", self._arguments)
+        self._ready.unlink(missing_ok=True)
+        self._process.start(self._ready.exists, seconds=START_SECONDS)
+        ports = json.loads(self._ready.read_text())
         self.url = f"https://127.0.0.1:{ports['port']}"
         self._control.base_url = httpx.URL(f"http://127.0.0.1:{ports['control_port']}")
         return self
 
     def stop(self) -> None:
-        self._service.stop()
+        self._process.stop()
         self._control.close()
 
     def __enter__(self) -> Self:

@@ -3,16 +3,13 @@
 import argparse
 import asyncio
 import json
-import os
 import signal
 import ssl
-import sys
 from pathlib import Path
 
 from aiohttp import web
 
 from localenv.proxy.server import FaultServer, control
-from localenv.serving import ENDS_WITH_INPUT
 
 
 def arguments() -> argparse.Namespace:
@@ -49,8 +46,6 @@ async def serve(args: argparse.Namespace) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    if os.environ.get(ENDS_WITH_INPUT):
-        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)
     await stop.wait()
     await server.close()
     await runner.cleanup()

@@ -83,16 +83,18 @@ class FaultServer:
                 self._server, sock=self._bind(self._port), ssl=self._tls, backlog=512
             )
 
-    def refuse(self) -> None:
+    async def refuse(self) -> None:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-        self.cut()
+        await self.cut()
 
-    def cut(self) -> None:
+    async def cut(self) -> None:
         for connection in list(self._server.connections):
             if connection.transport is not None:
                 connection.transport.abort()
+        # The sockets are closed by the loop's next turns: whoever asked is answered after that.
+        await asyncio.sleep(0.01)
 
     async def pass_through(self) -> None:
         self._rules.clear()
@@ -213,7 +215,7 @@ class FaultServer:
             return None
 
     async def close(self) -> None:
-        self.refuse()
+        await self.refuse()
         self._placeholder.close()
         with contextlib.suppress(asyncio.TimeoutError):
             await self._server.shutdown(1)
@@ -228,9 +230,9 @@ def control(server: FaultServer) -> web.Application:
             case "pass-through":
                 await server.pass_through()
             case "refuse":
-                server.refuse()
+                await server.refuse()
             case "cut":
-                server.cut()
+                await server.cut()
             case "release":
                 server.release()
             case "rules":
