@@ -95,7 +95,9 @@ class TokenRequest(Model):
     url: UrlTemplate
     format: Literal["form", "json", "query"] = "form"
     grant_type: ShortText | None = Field(None, description="Value of grant_type where it is not the standard one.")
-    params: Annotated[dict[str, LongText], Field(max_length=32)] = {}
+    params: Annotated[dict[str, LongText], Field(max_length=32)] = Field(
+        {}, description="Parameters of this product; a standard parameter of the same name wins where it is sent."
+    )
     headers: Annotated[dict[str, LongText], Field(max_length=16)] = {}
     rename: Annotated[dict[str, FieldName], Field(max_length=16)] = Field(
         {}, description="Standard parameter name -> the name this product uses."

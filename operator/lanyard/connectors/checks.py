@@ -4,7 +4,7 @@ Every finding is a pair: the field in the words of the YAML, and what is wrong w
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from lanyard.api.connection import BUILT, TOKEN_METHODS, Method
 from lanyard.api.connector import ConnectorSpec, MethodSpec, Parameter, ParameterType, TokenRequest, TokenResponse
@@ -168,11 +168,3 @@ def _url(where: str, template: str, spec: ConnectorSpec, *, token: bool) -> Iter
     inside = (*placeholders(parts.authority), *placeholders(parts.rest))
     if any(spec.parameters[name].type is ParameterType.URL for name in inside):
         yield where, "takes a parameter of type url at its beginning only"
-    if token:
-        yield from _always_given(where, template, spec.parameters)
-
-
-def _always_given(where: str, template: str, declared: Mapping[str, Parameter]) -> Iterator[Finding]:
-    for name in placeholders(template):
-        if not declared[name].required and declared[name].default is None:
-            yield where, f"uses {{{name}}}, which a Connection may leave out"

@@ -6,6 +6,7 @@ The reasons raised here are those of `SpecValid`; nothing is fetched and no secr
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Literal
 
 from lanyard.api.connection import BUILT, TOKEN_METHODS, ClientAuthentication, ConnectionSpec, Method
 from lanyard.api.connector import ConnectorSpec, MethodSpec, Parameter, TokenRequest
@@ -57,11 +58,13 @@ def plan_for(spec: ConnectionSpec, connector: Connector) -> Plan:
     method = _method(spec, connector)
     parameters = chosen(connector.name, connector.spec.parameters, spec.parameters)
     client_auth = _client_auth(spec, connector, method)
-    needs_client_id = method.name in TOKEN_METHODS and _sends_client_id(method, client_auth)
     needs_username = method.name in {Method.PASSWORD, Method.BASIC}
     required, optional = _fields(method, client_auth, spec)
-    if needs_client_id and spec.auth.client_id is None:
+    client_id_use = _client_id_use(method, client_auth)
+    if client_id_use == "needed" and spec.auth.client_id is None:
         required = (*required, CLIENT_ID)
+    elif client_id_use == "taken":
+        optional = (*optional, CLIENT_ID)
     if needs_username and spec.auth.username is None:
         required = (*required, USERNAME)
     _hold_credentials(spec, method, required, optional)
@@ -70,7 +73,9 @@ def plan_for(spec: ConnectionSpec, connector: Connector) -> Plan:
         token_url = render_url(method.token_request.url, parameters) if method.token_request is not None else ""
         base_url = _base_url(connector.spec, parameters)
     except UnfitValueError as error:
-        raise SpecError(Reason.PARAMETER_INVALID, connector=connector.name, field=error.name) from None
+        # A parameter can be optional for one method and needed by the address of another.
+        reason = Reason.PARAMETER_INVALID if error.name in parameters else Reason.PARAMETER_MISSING
+        raise SpecError(reason, connector=connector.name, field=error.name) from None
     return Plan(
         connector=connector,
         method=method,
@@ -117,14 +122,16 @@ def _client_auth(spec: ConnectionSpec, connector: Connector, method: MethodSpec)
     return wanted
 
 
-def _sends_client_id(method: MethodSpec, client_auth: ClientAuthentication) -> bool:
-    if client_auth in {ClientAuthentication.BASIC, ClientAuthentication.PRIVATE_KEY_JWT}:
-        return True
+def _client_id_use(method: MethodSpec, client_auth: ClientAuthentication) -> Literal["needed", "taken", "unused"]:
+    """A product may refuse a client id, or have one that everybody uses unless they bring their own."""
     request = method.token_request
-    return request is not None and CLIENT_ID_PARAMETER not in request.omit and CLIENT_ID_PARAMETER not in request.params
-
-
-CLIENT_ID_PARAMETER = "client_id"
+    if request is None:
+        return "unused"
+    if client_auth in {ClientAuthentication.BASIC, ClientAuthentication.PRIVATE_KEY_JWT}:
+        return "needed"
+    if "client_id" in request.omit:
+        return "unused"
+    return "taken" if "client_id" in request.params else "needed"
 
 
 def _fields(

@@ -57,15 +57,15 @@ def token_request(
         if not _is_text(value):
             raise SourceError(Reason.CREDENTIAL_INVALID, field=name, expected="text in UTF-8")
     standard = _grant_parameters(plan, request, credentials, username)
+    if client_id is not None and plan.client_auth is not ClientAuthentication.BASIC:
+        standard["client_id"] = client_id
     headers = {"Accept": "application/json"}
     match plan.client_auth:
         case ClientAuthentication.BASIC:
             headers["Authorization"] = _basic(plan, client_id or "", _opened(credentials, CLIENT_SECRET))
         case ClientAuthentication.POST:
-            standard["client_id"] = client_id or ""
             standard["client_secret"] = _opened(credentials, CLIENT_SECRET)
         case ClientAuthentication.PRIVATE_KEY_JWT:
-            standard["client_id"] = client_id or ""
             standard["client_assertion_type"] = ASSERTION_TYPE
             standard["client_assertion"] = client_assertion(
                 Sensitive(_opened(credentials, PRIVATE_KEY)),
@@ -77,10 +77,10 @@ def token_request(
                 jti=jti,
             )
         case ClientAuthentication.NONE:
-            standard["client_id"] = client_id or ""
+            pass
     known = {**plan.parameters, "client_id": client_id or ""}
-    parameters = {request.rename.get(n, n): v for n, v in standard.items() if n not in request.omit}
-    parameters |= _filled(request.params, known)
+    parameters = _filled(request.params, known)
+    parameters |= {request.rename.get(n, n): v for n, v in standard.items() if n not in request.omit}
     headers |= _headers(request, known)
     return _written(plan, request, headers, parameters)
 
