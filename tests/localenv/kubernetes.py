@@ -170,7 +170,8 @@ class Kubernetes:
             for path in sorted(self._crds.glob("*.yaml")) if self._crds else ():
                 for crd in yaml.safe_load_all(path.read_text()):
                     self._create(client, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd)
-        self._start_part("kube-controller-manager", self._controller_arguments())
+        controllers = self._start_part("kube-controller-manager", self._controller_arguments())
+        controllers.wait(self._controllers_work, seconds=START_SECONDS)
 
     def _start_part(self, name: str, arguments: dict[str, object]) -> Process:
         command = [str(tools.find(name)), *(f"--{key}={value}" for key, value in arguments.items())]
@@ -182,6 +183,10 @@ class Kubernetes:
     def _answers(self) -> bool:
         with self.client() as client:
             return client.get("/readyz").is_success
+
+    def _controllers_work(self) -> bool:
+        with self.client() as client:
+            return client.get("/api/v1/namespaces/default/serviceaccounts/default").is_success
 
     @staticmethod
     def _create(client: httpx.Client, path: str, body: dict[str, Any]) -> None:

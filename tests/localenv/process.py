@@ -31,7 +31,7 @@ class PortLostError(NotReadyError):
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports of 127.0.0.1 that nobody listens on now; `PortLostError` at a start says that this has changed."""
+    """Different ports of 127.0.0.1 that nobody listens on now; `PortLostError` says that one was taken since."""
     found: list[int] = []
     while len(found) < count:
         port = random.choice(PORTS)
@@ -90,11 +90,11 @@ class Processes:
         self._tell(f"-{pid}")
 
     def close(self) -> None:
-        """End all, last started first, then remove the directory; nothing if they are kept."""
+        """End all at once, for nobody needs their data, and remove the directory; nothing of it if they are kept."""
         if self._reaper is None:
             return
         for process in reversed(self._started):
-            process.stop()
+            process.kill()
         assert self._reaper.stdin is not None
         self._reaper.stdin.close()
         self._reaper.wait()

@@ -1,4 +1,4 @@
-"""One line for each thing that takes time, with the time it has taken so far."""
+"""What takes time says so: a line that lives on a terminal, a line every few seconds elsewhere, one line at its end."""
 
 import contextlib
 import sys
@@ -6,35 +6,48 @@ import threading
 import time
 from collections.abc import Iterator
 
-TERMINAL_SECONDS = 0.5
+TERMINAL_SECONDS = 0.2
 LOG_SECONDS = 15.0
+CLEAR = "\r\033[K"
+
+_lock = threading.Lock()
+_active: dict[str, float] = {}
+_more_or_less = threading.Condition(_lock)
 
 
 @contextlib.contextmanager
-def progress(what: str, doing: str = "building", *, quiet_seconds: float = 0.0) -> Iterator[None]:
-    """Says that `what` is being done, how long it has taken, and how it ended; quiet if over within `quiet_seconds`."""
-    on_terminal = sys.stderr.isatty()
-    done = threading.Event()
+def progress(what: str) -> Iterator[None]:
+    """Reports on standard error; several at a time share one line of a terminal."""
     begun = time.monotonic()
-
-    def line(state: str) -> str:
-        return f"{what:<28} {state} {time.monotonic() - begun:5.1f} s"
-
-    def report() -> None:
-        if done.wait(quiet_seconds):
-            return
-        while not done.wait(TERMINAL_SECONDS if on_terminal else LOG_SECONDS):
-            print(("\r\033[K" if on_terminal else "") + line(doing), end="" if on_terminal else "\n", file=sys.stderr)
-            sys.stderr.flush()
-
-    reporter = threading.Thread(target=report, daemon=True)
-    reporter.start()
-    state = "failed after"
+    with _lock:
+        _active[what] = begun
+        if len(_active) == 1:
+            threading.Thread(target=_report, daemon=True).start()
+    ended = "failed"
     try:
         yield
-        state = "ready after"
+        ended = "ready"
     finally:
-        done.set()
-        reporter.join()
-        if state != "ready after" or time.monotonic() - begun >= quiet_seconds:
-            print(("\r\033[K" if on_terminal else "") + line(state), file=sys.stderr, flush=True)
+        with _lock:
+            del _active[what]
+            _more_or_less.notify_all()
+            _say(f"{ended:<8}{what} ({time.monotonic() - begun:.1f} s)")
+
+
+def _report() -> None:
+    on_terminal = sys.stderr.isatty()
+    said_at = time.monotonic()
+    with _lock:
+        while _active:
+            _more_or_less.wait(TERMINAL_SECONDS)
+            now = time.monotonic()
+            line = ", ".join(f"{what} {now - begun:.0f} s" for what, begun in _active.items())
+            if on_terminal and line:
+                print(f"{CLEAR}        {line}", end="", file=sys.stderr, flush=True)
+            elif line and now - said_at >= LOG_SECONDS:
+                said_at = now
+                _say(f"        {line}")
+
+
+def _say(line: str) -> None:
+    print((CLEAR if sys.stderr.isatty() else "") + line, file=sys.stderr, flush=True)

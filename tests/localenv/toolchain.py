@@ -60,7 +60,7 @@ def _wheel(name: str) -> Path:
         if done.returncode:
             raise RuntimeError(f"the wheel {pinned} could not be installed:\n{done.stderr[-2000:]}")
 
-    return once(pinned, install, "installing")
+    return once(pinned, install)
 
 
 def _executable(path: Path) -> Path:

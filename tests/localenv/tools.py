@@ -107,15 +107,17 @@ def oauth_modules() -> Path:
                 shutil.copy(source / name, folder)
         _run([*toolchain.npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder, {})
 
-    return once(f"oauth-server-{digest}", install, "installing")
+    return once(f"oauth-server-{digest}", install)
 
 
-def ensure_all() -> None:
-    """All programs, one progress line for each that is missing."""
-    without_vault = {"vault", PLUGIN} if openbao() else set()
-    for name in TOOLS.keys() - without_vault:
-        find(name)
-    oauth_modules()
+def ensure(*, kubernetes: bool = True, vault: bool = True, oauth: bool = True) -> None:
+    """The programs of these parts, one after the other: a Go build takes all cores by itself."""
+    for name in TOOLS:
+        if vault and not openbao() if name in ("vault", PLUGIN) else kubernetes:
+            find(name)
+    if oauth:
+        toolchain.node()
+        oauth_modules()
 
 
 def _build(tool: Tool) -> Path:
@@ -129,10 +131,10 @@ def _build(tool: Tool) -> Path:
             command += ["-buildvcs=false", "-o", str(folder / tool.name), tool.package]
             _run(command, Path(module), {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local"})
 
-    return once(f"{tool.name}-{tool.version}", build, "building") / tool.name
+    return once(f"{tool.name}-{tool.version}", build) / tool.name
 
 
-def once(name: str, make: Callable[[Path], None], doing: str) -> Path:
+def once(name: str, make: Callable[[Path], None]) -> Path:
     """The folder `name` of the cache, filled by `make` if missing: whole or not there, and by one process at a time."""
     cache = toolchain.cache_dir()
     target = cache / name
@@ -145,7 +147,7 @@ def once(name: str, make: Callable[[Path], None], doing: str) -> Path:
             shutil.rmtree(left_by_a_cut_short_run, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{name}.making-", dir=cache))
         try:
-            with progress(name, doing):
+            with progress(name):
                 make(folder)
             folder.chmod(0o755)
             folder.rename(target)
