@@ -108,7 +108,7 @@ def _method(spec: ConnectionSpec, connector: Connector) -> MethodSpec:
 
 
 def _client_auth(spec: ConnectionSpec, connector: Connector, method: MethodSpec) -> ClientAuthentication:
-    """RFC 6749 4.3: the password grant is open to public clients, so without a client secret there is no proof."""
+    """RFC 6749 4.3 opens the password grant to public clients: where the product takes them, the secret is optional."""
     if method.name not in TOKEN_METHODS:
         return ClientAuthentication.NONE
     offered = method.client_auth.methods
@@ -116,8 +116,8 @@ def _client_auth(spec: ConnectionSpec, connector: Connector, method: MethodSpec)
     if wanted not in offered:
         names = ", ".join(offered)
         raise SpecError(Reason.CLIENT_AUTH_NOT_OFFERED, connector=connector.name, method=wanted, offered=names)
-    secret = wanted in {ClientAuthentication.BASIC, ClientAuthentication.POST}
-    if method.name is Method.PASSWORD and secret and CLIENT_SECRET not in spec.credentials:
+    is_left_open = spec.auth.client_authentication is None and ClientAuthentication.NONE in offered
+    if method.name is Method.PASSWORD and is_left_open and not {CLIENT_SECRET, PRIVATE_KEY} & set(spec.credentials):
         return ClientAuthentication.NONE
     return wanted
 
