@@ -4,8 +4,8 @@ import argparse
 import shlex
 import sys
 
-from localenv import tools
-from localenv.environment import AlreadyRunningError, Environment, end_kept_environment, kept_exports
+from localenv import kept, tools
+from localenv.environment import Environment
 
 
 def main() -> int:
@@ -19,7 +19,7 @@ def main() -> int:
         case "up":
             return up()
         case "down":
-            ended = end_kept_environment()
+            ended = kept.end()
             print("ended " + ", ".join(ended) if ended else "nothing was running", file=sys.stderr)
         case "tools":
             tools.ensure()
@@ -31,13 +31,13 @@ def main() -> int:
 def up() -> int:
     try:
         Environment(keep=True).start()
-    except AlreadyRunningError as error:
+    except kept.AlreadyRunningError as error:
         print(error, file=sys.stderr)
     return show_exports()
 
 
 def show_exports() -> int:
-    exports = kept_exports()
+    exports = kept.exports()
     if exports is None:
         print("nothing is running: `make up` starts it", file=sys.stderr)
         return 1

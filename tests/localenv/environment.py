@@ -1,7 +1,5 @@
 """The parts, started side by side for one run, and ended with it."""
 
-import contextlib
-import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -9,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from localenv import toolchain, tools
+from localenv import kept, tools
 from localenv.kubernetes import Kubernetes
 from localenv.pki import Pki
-from localenv.process import Processes, end_kept
+from localenv.process import Processes
 from localenv.progress import progress
 from localenv.vault import Vault
 
@@ -22,15 +20,11 @@ if TYPE_CHECKING:
 CRDS = Path(__file__).parents[2] / "crds"
 
 
-class AlreadyRunningError(RuntimeError):
-    """There is one kept environment at a time."""
-
-
 class Environment:
     """A context manager over the parts asked for; a part that was not asked for is no attribute.
 
     `run_dir` holds all they write and goes with them, also when this process is killed. With `keep` everything stays,
-    in the one place that `end_kept_environment` looks at.
+    in the one place that the module `kept` looks at.
     """
 
     kubernetes: Kubernetes
@@ -40,7 +34,7 @@ class Environment:
     def __init__(self, *, kubernetes: bool = True, vault: bool = True, oauth: bool = True, keep: bool = False) -> None:
         self._wanted = {"kubernetes": kubernetes, "vault": vault, "oauth": oauth}
         self.keep = keep
-        self.run_dir = _kept_run_dir() if keep else Path(tempfile.mkdtemp(prefix="lanyard-")).resolve()
+        self.run_dir = kept.claim() if keep else Path(tempfile.mkdtemp(prefix="lanyard-")).resolve()
         self.processes = Processes(self.run_dir, keep=keep)
         self.pki = Pki(self.run_dir / "pki")
 
@@ -58,7 +52,8 @@ class Environment:
                     started.result()
             if self._wanted["kubernetes"] and self._wanted["vault"]:
                 self.vault.trust(self.kubernetes)
-            (self.run_dir / "exports.json").write_text(json.dumps(self.exports(), indent=1))
+            if self.keep:
+                kept.started(self.exports())
         except BaseException:
             self._end()
             raise
@@ -111,30 +106,4 @@ class Environment:
             self.oauth.close()
         self.processes.close()
         if self.keep:
-            end_kept(self.run_dir)
-
-
-def kept_exports() -> dict[str, str] | None:
-    """What the kept environment said of itself; None where there is none."""
-    with contextlib.suppress(FileNotFoundError):
-        content: dict[str, str] = json.loads((_kept() / "exports.json").read_text())
-        return content
-    return None
-
-
-def end_kept_environment() -> list[str]:
-    """The names of what was ended."""
-    return end_kept(_kept())
-
-
-def _kept() -> Path:
-    return toolchain.cache_dir() / "kept"
-
-
-def _kept_run_dir() -> Path:
-    path = _kept()
-    try:
-        path.mkdir(mode=0o700)
-    except FileExistsError:
-        raise AlreadyRunningError("an environment is kept already: `make down` ends it") from None
-    return path
+            kept.end()

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
@@ -56,7 +55,7 @@ class Processes:
     """All processes of one run directory.
 
     Another process holds the end of a pipe: when this one ends, even by SIGKILL, it ends the groups and removes the
-    directory. With `keep` there is no pipe; the pid files in the directory tell `end_kept` what to end.
+    directory. With `keep` there is no pipe: the pid files in the directory tell the module `kept` what to end.
     """
 
     def __init__(self, run_dir: Path, *, keep: bool = False) -> None:
@@ -179,35 +178,17 @@ class Process:
         if self._process is None:
             return
         process, self._process = self._process, None
-        _signal_group(process.pid, first)
+        signal_group(process.pid, first)
         try:
             process.wait(seconds or STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            _signal_group(process.pid, signal.SIGKILL)
+            signal_group(process.pid, signal.SIGKILL)
             process.wait()
-        _signal_group(process.pid, signal.SIGKILL)
+        signal_group(process.pid, signal.SIGKILL)
         self._processes.forget(self.name, process.pid)
 
 
-def end_kept(run_dir: Path) -> list[str]:
-    """End what an environment with `keep` left running, remove its directory, return the names."""
-    ended = []
-    groups = []
-    for path in sorted(run_dir.glob("*.pid")):
-        pid, _, since = path.read_text().partition(" ")
-        if since and started_at(int(pid)) == since:
-            ended.append(path.stem)
-            groups.append(int(pid))
-    for first in (signal.SIGTERM, signal.SIGKILL):
-        for group in groups:
-            _signal_group(group, first)
-        deadline = time.monotonic() + STOP_SECONDS
-        while time.monotonic() < deadline and any(started_at(group) for group in groups):
-            time.sleep(0.05)
-    shutil.rmtree(run_dir, ignore_errors=True)
-    return ended
-
-
-def _signal_group(group: int, number: signal.Signals) -> None:
+def signal_group(group: int, number: signal.Signals) -> None:
+    """To every process of the group; nothing if there is none."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
