@@ -15,7 +15,9 @@ _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _URL_CHARACTERS = re.compile(r"[-A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%]+")
 # Decoded by some servers before routing, so they count as the character they hide: . / \ and controls.
 _HIDDEN = re.compile(r"%(?![0-9A-Fa-f]{2})|%(?:2e|2f|5c|[01][0-9a-f]|7f)", re.IGNORECASE)
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+# Not urlsplit's hostname: it reads "[::1]evil" as an address.
+_AUTHORITY = re.compile(r"(?P<host>\[::1\]|[^:@\[\]]+)(?::(?P<port>[0-9]+))?")
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
 def chosen(connector: str, declared: Mapping[str, Parameter], given: Mapping[str, str]) -> dict[str, str]:
@@ -77,20 +79,21 @@ def _url(parameter: Parameter, value: str) -> str | None:
         return None
     try:
         url = urlsplit(value)
-        host, port = (url.hostname or "").lower(), url.port
     except ValueError:
         return None
-    if "@" in url.netloc or "#" in value or url.netloc.endswith(":") or port == 0:
+    authority = _AUTHORITY.fullmatch(url.netloc.lower())
+    if authority is None or "#" in value:
         return None
-    if not (is_host(host) or host == "::1"):
+    host, port = authority["host"], authority["port"] or ""
+    if not (is_host(host) or host == "[::1]") or (port and not is_port(port)):
         return None
     if url.scheme != "https" and not (url.scheme == "http" and host in _LOOPBACK):
         return None
     if any(segment in {".", ".."} for segment in url.path.split("/")) or "//" in url.path:
         return None
-    if port is not None and not _takes_ports(parameter):
+    if port and not _takes_ports(parameter):
         return None
-    return value if _is_allowed(parameter, host, "" if port is None else str(port)) else None
+    return value if _is_allowed(parameter, host, port) else None
 
 
 def _takes_ports(parameter: Parameter) -> bool:
