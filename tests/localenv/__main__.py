@@ -23,6 +23,7 @@ def main() -> int:
             print("ended " + ", ".join(ended) if ended else "nothing was running", file=sys.stderr)
         case "tools":
             tools.ensure()
+            print("ready   the programs of the local environment", file=sys.stderr)
         case "exports":
             return show_exports()
     return 0

@@ -17,7 +17,8 @@ from localenv.progress import progress
 
 HERE = Path(__file__).parent
 EXPLICIT = ("KUBEBUILDER_ASSETS", "LANYARD_LOCALENV_BIN")
-NOT_A_FLAG_OF_OURS = ("GOFLAGS", "GOOS", "GOARCH", "GOWORK")
+# What a developer sets for builds of their own (-mod=vendor, another platform) would break ours.
+FOREIGN = ("GOFLAGS", "GOOS", "GOARCH", "GOWORK")
 KUBERNETES_VERSION = "-X k8s.io/component-base/version."
 
 
@@ -112,8 +113,12 @@ def oauth_modules() -> Path:
 
 def ensure(*, kubernetes: bool = True, vault: bool = True, oauth: bool = True) -> None:
     """The programs of these parts, one after the other: a Go build takes all cores by itself."""
+    of_vault = {"vault", PLUGIN}
+    wanted = TOOLS.keys() - of_vault if kubernetes else set()
+    if vault and not openbao():
+        wanted |= of_vault
     for name in TOOLS:
-        if vault and not openbao() if name in ("vault", PLUGIN) else kubernetes:
+        if name in wanted:
             find(name)
     if oauth:
         toolchain.node()
@@ -164,7 +169,7 @@ def _lock(path: Path) -> Iterator[None]:
 
 
 def _run(command: list[str], cwd: Path, env: dict[str, str]) -> None:
-    inherited = {key: value for key, value in os.environ.items() if key not in NOT_A_FLAG_OF_OURS}
+    inherited = {key: value for key, value in os.environ.items() if key not in FOREIGN}
     done = subprocess.run(command, cwd=cwd, env=inherited | env, capture_output=True, text=True, check=False)
     if done.returncode:
         shown = " ".join(command[:2])
