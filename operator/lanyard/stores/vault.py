@@ -67,20 +67,15 @@ class VaultReader:
         return (await self._read(login, path, version)).version
 
     async def check(self, login: Login) -> None:
-        """The store answers, is unsealed, and takes the shared login, if that is what it has.
-
-        A shared token is asked about itself, which the policy `default` allows.
-        """
+        """The store answers, is unsealed, and takes the shared login, if that is what it has."""
         await self._wire.check_seal(login.store, login.spec.vault)
         if not login.shared:
             return
         session = await self._sessions.get(login)
-        reply = await self._call(login, session, "auth/token/lookup-self")
-        if reply.status == 403 and login.spec.vault.auth.app_role is not None:
-            # The token may have ended, or have no policy `default`; that a login succeeds is proof enough.
+        if not session.fresh and not await self._lives(login, session):
             self._sessions.drop(login, session)
-            await self._sessions.get(login)
-        elif reply.status != 200:
+            session = await self._sessions.get(login)
+        if login.spec.vault.auth.token_secret_ref is not None and not await self._lives(login, session):
             raise StoreError(Reason.STORE_LOGIN_REFUSED, store=login.store)
 
     async def _read(self, login: Login, path: str, version: str | None) -> StoreValue:
@@ -148,10 +143,9 @@ class VaultReader:
             return StoreError(Reason.STORE_KV_MISMATCH, store=login.store)
         match reply.status:
             case 403:
-                if login.spec.vault.auth.token_secret_ref is not None:
-                    itself = await self._call(login, session, "auth/token/lookup-self")
-                    if itself.status == 403:
-                        return StoreError(Reason.STORE_LOGIN_REFUSED, store=login.store)
+                given = login.spec.vault.auth.token_secret_ref is not None
+                if given and not await self._lives(login, session):
+                    return StoreError(Reason.STORE_LOGIN_REFUSED, store=login.store)
                 return StoreError(Reason.STORE_DENIED, store=login.store, path=path)
             case 404:
                 if version is not None and await self._has_other_versions(login, session, reply, path):
@@ -159,6 +153,13 @@ class VaultReader:
                 return StoreError(Reason.STORE_PATH_NOT_FOUND, store=login.store, path=path)
             case _:
                 return StoreError(Reason.STORE_ANSWER_INVALID, store=login.store)
+
+    async def _lives(self, login: Login, session: Session) -> bool:
+        """The token is known to the server. The policy `default` lets it ask; one without it can read the mount."""
+        for resource in ("auth/token/lookup-self", f"sys/internal/ui/mounts/{login.spec.vault.mount}"):
+            if (await self._call(login, session, resource)).status == 200:
+                return True
+        return False
 
     async def _other_engine(self, login: Login, session: Session, reply: Reply) -> bool:
         """The mount is not a KV engine of the version that spec says."""
