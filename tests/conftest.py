@@ -73,7 +73,10 @@ def operator_settings(environment: Any) -> Mapping[str, str]:
 
 @pytest.fixture(scope="module")
 def operator_process(
-    operator_kubeconfig: Path, operator_settings: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+    environment: Any,
+    operator_kubeconfig: Path,
+    operator_settings: Mapping[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[..., Any]]:
     """Makes operators: `operator_process(kubeconfig=..., **settings)`; all are ended with the module."""
     from support.operator import OperatorProcess
@@ -83,7 +86,10 @@ def operator_process(
     def make(*, kubeconfig: Path | None = None, **settings: str) -> Any:
         log = tmp_path_factory.mktemp("operator") / "operator.log"
         process = OperatorProcess(
-            kubeconfig=kubeconfig or operator_kubeconfig, log=log, settings={**operator_settings, **settings}
+            kubeconfig=kubeconfig or operator_kubeconfig,
+            log=log,
+            settings={**operator_settings, **settings},
+            processes=environment.processes,
         )
         made.append(process)
         return process

@@ -19,8 +19,12 @@ STOP_SECONDS = 40.0
 class OperatorProcess:
     """One operator. `log` holds its standard error; lines are JSON."""
 
-    def __init__(self, *, kubeconfig: Path, log: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *, kubeconfig: Path, log: Path, settings: Mapping[str, str] | None = None, processes: Any = None
+    ) -> None:
+        """`processes` of an environment: the operator then ends with it, also when this process is killed."""
         self.log = log
+        self._processes = processes
         self._settings = {
             "LANYARD_KUBECONFIG": str(kubeconfig),
             "LANYARD_HEALTH_ADDRESS": "127.0.0.1",
@@ -43,6 +47,8 @@ class OperatorProcess:
                 stderr=log,
                 start_new_session=True,
             )
+        if self._processes is not None:
+            self._processes.note(f"operator-{self.pid}", self.pid)
         if ready:
             self.wait_for("ready", seconds)
         return self
@@ -100,7 +106,9 @@ class OperatorProcess:
         if self.running:
             os.kill(self.pid, signal.SIGTERM)
         try:
-            return self._process.wait(STOP_SECONDS)
+            status = self._process.wait(STOP_SECONDS)
+            self._forget()
+            return status
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError("the operator did not stop after SIGTERM") from None
@@ -113,6 +121,11 @@ class OperatorProcess:
         if self.running:
             os.kill(self.pid, signal.SIGKILL)
         self._process.wait(10)
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._processes is not None:
+            self._processes.forget(f"operator-{self.pid}")
 
     def __enter__(self) -> Self:
         return self

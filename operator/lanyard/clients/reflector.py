@@ -57,15 +57,13 @@ class Reflector(Generic[Slim]):
                 if not version:
                     version = await self._list()
                     self.synced.set()
-                    pause = FIRST_PAUSE
                 version = await self._watch(version)
+                pause = FIRST_PAUSE
             except KubernetesError as error:
-                if error.code == 410:
-                    version = ""
-                    continue
                 _log.warning("watch interrupted", extra={"path": self._path, "status": error.code})
                 if 400 <= error.code < 500:
                     version = ""
+                # A server that answers 410 to every watch must not be listed in a loop.
                 await self._sleep(error.retry_after or pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
 

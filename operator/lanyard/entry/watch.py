@@ -9,8 +9,10 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+import aiohttp
 import kopf
 
 from lanyard.api.meta import GROUP, VERSION
@@ -21,9 +23,10 @@ from lanyard.flows.keys import What
 _log = logging.getLogger(__name__)
 
 FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 30.0
-STEADY_AFTER = 60.0  # seconds a thread must have lived for its end to count as a first one
+LONGEST_PAUSES = 30  # times the first pause
+STEADY_AFTER = 10.0  # seconds a thread must have lived for its end to count as a first one
 CONNECTIONS = 16
+GRACE = 2.0  # seconds for kopf's tasks to end once one of them has
 
 Deliver = Callable[[What, str | None, dict[str, Any]], None]
 """(kind, event type or None for a replay, body); called in the main loop."""
@@ -47,7 +50,7 @@ class Watcher:
         self._namespaces = namespaces
         self._first_pause = first_pause
         self._stopping = False
-        self._stop_flag: threading.Event | None = None
+        self._end: Callable[[], None] | None = None
         self.restarts = 0
         self.alive = False
 
@@ -58,9 +61,8 @@ class Watcher:
         while not self._stopping:
             began = loop.time()
             ended = asyncio.Event()
-            self._stop_flag = threading.Event()
             thread = threading.Thread(
-                target=self._thread, args=(loop, self._stop_flag, ended), name=f"kopf-{self.restarts}", daemon=True
+                target=self._thread, args=(loop, ended), name=f"kopf-{self.restarts}", daemon=True
             )
             self.alive = True
             thread.start()
@@ -69,7 +71,7 @@ class Watcher:
             self.alive = False
             if self._stopping:
                 return
-            pause = self._first_pause if loop.time() - began > STEADY_AFTER else min(pause * 2, LONGEST_PAUSE)
+            pause = self._first_pause if loop.time() - began > STEADY_AFTER else min(pause * 2, self._first_pause * LONGEST_PAUSES)
             _log.warning("the watch ended and starts again", extra={"pause_seconds": pause})
             await asyncio.sleep(pause)
             self.restarts += 1
@@ -77,35 +79,64 @@ class Watcher:
 
     def stop(self) -> None:
         self._stopping = True
-        if self._stop_flag is not None:
-            self._stop_flag.set()
+        if self._end is not None:
+            self._end()
 
-    def _thread(self, main: asyncio.AbstractEventLoop, stop: threading.Event, ended: asyncio.Event) -> None:
+    def _thread(self, main: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
+        loop = asyncio.new_event_loop()
+        loop.set_exception_handler(lambda _loop, _context: None)
         try:
-            asyncio.run(
-                kopf.operator(
-                    registry=_registry(self._config, main, self._deliver),
-                    settings=_settings(),
-                    identity="lanyard",  # type: ignore[arg-type]  # its NewType is not exported
-                    standalone=True,
-                    clusterwide=not self._namespaces,
-                    namespaces=self._namespaces,
-                    stop_flag=stop,
-                )
-            )
+            loop.run_until_complete(self._serve(main))
         except Exception as error:  # noqa: BLE001 - whatever ends kopf, it is started again
-            _log.warning("kopf ended", extra={"fault": type(error).__name__})
+            _log.warning("kopf did not start", extra={"fault": type(error).__name__})
         finally:
-            if not main.is_closed():
-                main.call_soon_threadsafe(ended.set)
+            self._end = None
+            loop.close()
+            _call(main, ended.set)
+
+    async def _serve(self, main: asyncio.AbstractEventLoop) -> None:
+        """Run kopf until one of its root tasks ends, then leave within `GRACE`, whatever its other tasks do.
+
+        `kopf.run_tasks` waits for all of them without an end, and after a 410 that met an outage it was seen to wait
+        for ever: no watch, no exit, no error.
+        """
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._end = lambda: _call(loop, stop.set)
+        sessions: list[aiohttp.ClientSession] = []
+        roots = await kopf.spawn_tasks(
+            registry=_registry(self._config, main, self._deliver, sessions),
+            settings=_settings(),
+            identity="lanyard",  # type: ignore[arg-type]  # its NewType is not exported
+            standalone=True,
+            clusterwide=not self._namespaces,
+            namespaces=self._namespaces,
+        )
+        stopped = asyncio.create_task(stop.wait())
+        if not self._stopping:
+            await asyncio.wait({*roots, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        for session in sessions:
+            await session.close()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=GRACE)
 
 
-def _registry(config: KubeConfig, main: asyncio.AbstractEventLoop, deliver: Deliver) -> kopf.OperatorRegistry:
+def _call(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    """Call into another thread's loop, if it still runs."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(callback)
+
+
+def _registry(
+    config: KubeConfig, main: asyncio.AbstractEventLoop, deliver: Deliver, sessions: list[aiohttp.ClientSession]
+) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
-        return kopf.AiohttpSession(server=config.server, aiohttp_session=open_session(config, connections=CONNECTIONS))
+        sessions.append(open_session(config, connections=CONNECTIONS))
+        return kopf.AiohttpSession(server=config.server, aiohttp_session=sessions[-1])
 
     for kind in KINDS:
         what = What(kind.name)

@@ -78,7 +78,7 @@ def event_object(
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {"generateName": f"{key.name[:200]}.", "namespace": namespace},
+        "metadata": {"generateName": f"{key.name[:200]}-", "namespace": namespace},
         "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "reportingController": "lanyard.dev/operator",
         "reportingInstance": instance[:128],

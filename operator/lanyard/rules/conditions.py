@@ -57,7 +57,7 @@ def summary(*, usable: Verdict | None, blocker: LanyardError | None, waiting: Re
         return [usable]
     if blocker is None:
         not_yet = Verdict(Condition.READY, False, waiting, said(waiting))
-        if waiting is Reason.SUSPENDED:
+        if waiting is not Reason.ACQUIRING:
             return [not_yet]
         return [not_yet, Verdict(Condition.RECONCILING, True, waiting, said(waiting))]
     kind = Condition.STALLED if blocker.stalled else Condition.RECONCILING

@@ -89,7 +89,7 @@ def decide(facts: Facts, now: datetime) -> Decision:
         return Acquire(Cause.FIRST)
     if not facts.published.intact:
         return Acquire(Cause.DRIFT)
-    if facts.expires_at is None:
+    if facts.expires_at is None and facts.next_refresh_at is None:
         return Rest(None)
     return _at(facts.next_refresh_at, now, Cause.DUE, None)
 

@@ -1,17 +1,18 @@
 """The whole status of a Connection, from what was known before and what this pass found."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from lanyard.errors import LanyardError
-from lanyard.reasons import Condition, Reason
+from lanyard.reasons import CATALOGUE, Condition, Reason, Retry
 from lanyard.rules.conditions import Status, Verdict, fails, holds, merged, summary
 from lanyard.rules.publish import timestamp
 from lanyard.rules.schedule import SHORT_LIFE
 
 SKEW_LIMIT = timedelta(seconds=30)
+Known = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class View:
     inputs_digest: str
     failed_attempts: int
     next_at: datetime | None
+    intact: bool = True
+    """False when our Secret is there with another content than ours."""
     window: Window | None = None
     granted: tuple[str, ...] | None = None
     missing: tuple[str, ...] = field(default=())
@@ -56,13 +59,16 @@ def connection_status(previous: Mapping[str, Any], view: View, now: datetime) ->
     """The status to write, and its verdicts for Events. Conditions that this pass did not touch stay."""
     window = view.window
     expires_at = window.expires_at if window is not None else moment(previous.get("expiresAt"))
-    verdicts = _ready(view, expires_at, now)
-    verdicts += _facts(previous.get("conditions") or (), view)
+    expired = view.needs_token and expires_at is not None and expires_at <= now
+    before = {condition["type"]: condition for condition in previous.get("conditions") or ()}
+    verdicts = _ready(view, before, expired=expired) + _facts(view, before, expired=expired)
     status: Status = {
         "observedGeneration": view.generation,
-        "conditions": merged(previous.get("conditions") or (), verdicts, view.generation, now),
+        "conditions": merged(before.values(), verdicts, view.generation, now),
         "failedAttempts": view.failed_attempts,
         "inputsDigest": view.inputs_digest,
+        # The name before a rename, until the Secret of the new name is there and the old one was removed.
+        "binding": previous.get("binding"),
     }
     if view.needs_token:
         refreshed = timestamp(window.issued_at) if window is not None else previous.get("lastRefreshedAt")
@@ -74,32 +80,52 @@ def connection_status(previous: Mapping[str, Any], view: View, now: datetime) ->
     if view.next_at is not None:
         status["nextRefreshAt"] = timestamp(view.next_at)
     if view.published_version is not None:
-        status |= {"publishedVersion": view.published_version, "binding": {"name": view.secret}}
+        # A version whose content is not ours is never noted as the one that we wrote.
+        version = view.published_version if view.intact else previous.get("publishedVersion")
+        status |= {"publishedVersion": version, "binding": {"name": view.secret}}
     return {name: value for name, value in status.items() if value not in (None, [], "")}, verdicts
 
 
-def _ready(view: View, expires_at: datetime | None, now: datetime) -> list[Verdict]:
-    live = view.published_version is not None and (expires_at is None or not view.needs_token or expires_at > now)
-    usable = None
-    if live:
+def _ready(view: View, before: Known, *, expired: bool) -> list[Verdict]:
+    if view.published_version is not None and not expired:
         reason = Reason.TOKEN_PUBLISHED if view.needs_token else Reason.CREDENTIALS_PUBLISHED
-        usable = holds(Condition.READY, reason, secret=view.secret)
+        return [holds(Condition.READY, reason, secret=view.secret)]
     blocker = view.problem or view.failure
-    if blocker is None and view.published_version is not None and not live:
+    if blocker is None and view.suspended:
+        waiting = Reason.SUSPENDED if view.published_version is None else Reason.TOKEN_EXPIRED
+        return summary(usable=None, blocker=None, waiting=waiting)
+    waited_out = _waited_out(before) if blocker is None and view.failed_attempts else None
+    if waited_out is not None:
+        kind = Condition.STALLED if CATALOGUE[waited_out.reason].stalled else Condition.RECONCILING
+        return [replace(waited_out, type=Condition.READY), replace(waited_out, type=kind, status=True)]
+    if blocker is None and view.published_version is not None:
         blocker = LanyardError(Reason.TOKEN_EXPIRED)
-    if view.suspended and blocker is None and usable is None:
-        return summary(usable=None, blocker=None, waiting=Reason.SUSPENDED)
-    return summary(usable=usable, blocker=blocker, waiting=Reason.ACQUIRING)
+    return summary(usable=None, blocker=blocker, waiting=Reason.ACQUIRING)
 
 
-def _facts(before: Any, view: View) -> list[Verdict]:
-    known = {condition["type"]: condition for condition in before}
+def _waited_out(before: Known) -> Verdict | None:
+    """The failure whose back-off is running, in the words of the pass that met it."""
+    told_in = (Condition.READY, Condition.TOKEN_FRESH, Condition.CREDENTIALS_RESOLVED, Condition.SECRET_PUBLISHED)
+    for condition in told_in:
+        verdict = _carried(before.get(condition.value), condition)
+        if verdict is None or verdict.status or verdict.reason in {Reason.TOKEN_EXPIRED, Reason.SUSPENDED}:
+            continue
+        entry = CATALOGUE[verdict.reason]
+        if entry.retry is not Retry.NONE and entry.condition is not Condition.SPEC_VALID:
+            return verdict
+    return None
+
+
+def _facts(view: View, before: Known, *, expired: bool) -> list[Verdict]:
     found: list[Verdict] = []
     types = [Condition.SPEC_VALID, Condition.CREDENTIALS_RESOLVED]
     if view.needs_token:
         types += [Condition.TOKEN_FRESH, Condition.SCOPES_GRANTED]
     for condition in (*types, Condition.SECRET_PUBLISHED):
-        verdict = _fact(condition, view) or _carried(known.get(condition.value), condition)
+        verdict = _fact(condition, view) or _carried(before.get(condition.value), condition)
+        if condition is Condition.TOKEN_FRESH and expired and verdict is not None and verdict.status:
+            reason = Reason.SUSPENDED if view.suspended else Reason.TOKEN_EXPIRED
+            verdict = Verdict(condition, False, reason, CATALOGUE[reason].message)
         if verdict is not None:
             found.append(verdict)
     return found
@@ -149,4 +175,8 @@ def _carried(before: Mapping[str, Any] | None, condition: Condition) -> Verdict 
     if before is None or (condition is Condition.SECRET_PUBLISHED and before["status"] == "True"):
         # A Secret that is not there is not published, whatever was true before.
         return None
-    return Verdict(condition, before["status"] == "True", Reason(before["reason"]), before["message"])
+    try:
+        reason = Reason(before["reason"])
+    except ValueError:  # written by another version of Lanyard, whose list has reasons that ours does not
+        return None
+    return Verdict(condition, before["status"] == "True", reason, before["message"])
