@@ -11,6 +11,7 @@ from lanyard.clients.egress import EgressPolicy
 from lanyard.clients.http import FailureKind, Outbound, OutboundError, Request, provider_error
 from lanyard.clients.proxies import ProxySettings
 from lanyard.reasons import Reason
+from support.connect_proxy import ConnectProxy
 from support.provider import HANG, RESET, TRUNCATED, Answer, ScriptedProvider
 
 CANARY = "c4n4ry-in-the-wire"
@@ -188,6 +189,28 @@ async def test_through_a_proxy_a_tenants_host_must_be_on_the_platforms_list(unus
             with pytest.raises(OutboundError) as caught:
                 await outbound.send(post(f"https://{host}/token"), deadline=5, guard=True)
             assert caught.value.kind is kind
+
+
+@pytest.mark.spec("C15")
+async def test_the_operators_proxy_is_used_and_no_proxy_honoured(provider: ScriptedProvider) -> None:
+    url = f"{provider.url}/token"
+    with ConnectProxy() as proxy:
+        environ = {"HTTPS_PROXY": proxy.url.replace("http://", f"http://user:{CANARY}@")}
+        settings = ProxySettings.from_environment(environ)
+        async with Outbound(EgressPolicy(), ca_bundle=provider.ca_pem, proxies=settings) as outbound:
+            assert (await outbound.send(post(url), deadline=5, guard=False)).status == 200
+        assert proxy.tunnels() == [provider.url.removeprefix("https://")]
+        assert (proxy.requests()[0].header("Proxy-Authorization") or "").startswith("Basic ")
+        assert provider.requests()[0].header("Proxy-Authorization") is None
+        settings = ProxySettings.from_environment({**environ, "NO_PROXY": "127.0.0.0/8"})
+        async with Outbound(EgressPolicy(), ca_bundle=provider.ca_pem, proxies=settings) as outbound:
+            assert (await outbound.send(post(url), deadline=5, guard=False)).status == 200
+        assert len(proxy.tunnels()) == 1
+        proxy.refuse_with = 407
+        async with Outbound(EgressPolicy(), ca_bundle=provider.ca_pem) as outbound:
+            with pytest.raises(OutboundError) as caught:
+                await outbound.send(post(url), deadline=5, guard=False, proxy=proxy.url)
+    assert caught.value.kind is FailureKind.UNREACHABLE
 
 
 async def test_connections_are_kept_and_a_closed_one_is_not_used_again(provider: ScriptedProvider) -> None:
