@@ -125,7 +125,7 @@ class OperatorProcess:
 
     def _forget(self) -> None:
         if self._processes is not None:
-            self._processes.forget(f"operator-{self.pid}")
+            self._processes.forget(f"operator-{self.pid}", self.pid)
 
     def __enter__(self) -> Self:
         return self
