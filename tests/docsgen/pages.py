@@ -1,0 +1,26 @@
+"""The registry. A renderer takes the committed text, so a page can keep the parts that people write."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from docsgen import kinds, reasons, rights, settings
+from lanyard.connectors.loader import load_catalogue
+from lanyard.connectors.page import connectors_page
+
+ROOT = Path(__file__).parents[2]
+
+Render = Callable[[str], str]
+
+PAGES: dict[str, Render] = {
+    "docs/connectors.md": lambda _: connectors_page(load_catalogue()),
+    "docs/reasons.md": reasons.page,
+    "docs/reference/kinds.md": kinds.page,
+    "docs/reference/settings.md": settings.page,
+    "docs/security.md": rights.page,
+}
+
+
+def committed(path: str) -> str:
+    """The text as it is, empty for a page that is not there yet."""
+    file = ROOT / path
+    return file.read_text() if file.exists() else ""

@@ -1,0 +1,112 @@
+"""The tables of rights in `docs/security.md`, from the rendered chart."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from docsgen.markdown import between, code, table
+from support.install import NAMESPACE, rendered
+
+Manifest = dict[str, Any]
+
+SERVED = "a-team"
+OPERATOR = "lanyard-operator"
+
+# Every right of the operator has a reason, or the page does not render.
+WHY = {
+    ("lanyard.dev", "connections"): "what teams ask for",
+    ("lanyard.dev", "credentialassetrefs"): "where their credentials are",
+    ("lanyard.dev", "connectors"): "how products authenticate",
+    ("lanyard.dev", "credentialstores"): "which stores there are",
+    ("lanyard.dev", "connections/status"): "conditions, expiry, the next attempt",
+    ("lanyard.dev", "credentialassetrefs/status"): "conditions",
+    ("lanyard.dev", "connectors/status"): "conditions",
+    ("lanyard.dev", "credentialstores/status"): "conditions",
+    ("", "namespaces"): "labels that `allowedNamespaces.selector` asks for",
+    ("", "secrets"): "read referenced Secrets; write, repair and, after a rename, delete the workload Secrets",
+    ("", "serviceaccounts"): "whether one is labelled as presentable",
+    ("", "serviceaccounts/token"): "a short token of that ServiceAccount for the store's audience",
+    ("events.k8s.io", "events"): "say when a reason changes",
+}
+WHY_NARROW = {
+    (NAMESPACE, "secrets"): "shared logins of CredentialStores",
+    ("default", "events"): "Events of Connectors and CredentialStores, which live there",
+}
+
+Right = tuple[str, str, str, tuple[str, ...]]
+"""(where, API group, resource, verbs); where is a namespace, or empty for the whole cluster."""
+
+
+def operator_rights(manifests: Sequence[Manifest]) -> list[Right]:
+    """What the operator's bindings give it, read from the chart as the API server would."""
+    roles = {(one["kind"], _place(one), one["metadata"]["name"]): one for one in manifests if "rules" in one}
+    found: list[Right] = []
+    for binding in manifests:
+        if not any(subject["kind"] == "ServiceAccount" for subject in binding.get("subjects", ())):
+            continue
+        place = _place(binding)
+        kind = binding["roleRef"]["kind"]
+        role = roles[kind, place if kind == "Role" else "", binding["roleRef"]["name"]]
+        found += [(place, *right) for right in rights_of(role)]
+    return found
+
+
+def rights_of(role: Manifest) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """(API group, resource, verbs) of a role."""
+    for rule in role["rules"]:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                yield group, resource, tuple(rule["verbs"])
+
+
+def page(text: str) -> str:
+    narrow = rendered({"scope": {"namespaces": [SERVED]}})
+    text = between(text, "rights-cluster", _operator_table(operator_rights(rendered())))
+    text = between(text, "rights-namespaced", _operator_table(operator_rights(narrow)))
+    return between(text, "rights-people", _people_table(rendered()))
+
+
+def _operator_table(rights: Sequence[Right]) -> str:
+    rows = (
+        [_where(place), code([group or "core"]), code([resource]), ", ".join(verbs), _why(place, group, resource)]
+        for place, group, resource, verbs in rights
+    )
+    return table(["Where", "API group", "Resource", "Verbs", "Why"], rows)
+
+
+def _where(place: str) -> str:
+    match place:
+        case "":
+            return "cluster"
+        case _ if place == SERVED:
+            return "each served namespace"
+        case _ if place == NAMESPACE:
+            return "the release's namespace"
+        case _:
+            return f"`{place}`"
+
+
+def _why(place: str, group: str, resource: str) -> str:
+    return WHY_NARROW.get((place, resource)) or WHY[group, resource]
+
+
+PEOPLE: Mapping[str, str] = {
+    "lanyard-view": "`view`, and so `edit` and `admin`",
+    "lanyard-edit": "`edit`, and so `admin`",
+    "lanyard-admin": "`admin`",
+    "lanyard-catalogue-view": "whom `rbac.catalogueViewers` lists",
+    "lanyard-servicebinding": "controllers of servicebinding.io",
+}
+
+
+def _people_table(manifests: Sequence[Manifest]) -> str:
+    roles = [one for one in manifests if one["kind"] == "ClusterRole" and one["metadata"]["name"] != OPERATOR]
+    rows = (
+        [code([role["metadata"]["name"]]), PEOPLE[role["metadata"]["name"]], code([resource]), ", ".join(verbs)]
+        for role in roles
+        for _, resource, verbs in rights_of(role)
+    )
+    return table(["ClusterRole", "Goes to", "Resource (lanyard.dev)", "Verbs"], rows)
+
+
+def _place(manifest: Manifest) -> str:
+    return str(manifest["metadata"].get("namespace", ""))
