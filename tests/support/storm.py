@@ -15,7 +15,12 @@ from support.cluster import Cluster, is_current, status_of
 from support.provider import Answer, ScriptedProvider
 
 OURS = {"path_regex": "^/apis/lanyard.dev/.*"}
-SLOW_SECONDS = 3.0
+STILL: dict[str, Any] = {
+    "connector": "bearer",
+    "suspend": True,
+    "credentials": {"token": {"secretRef": {"name": "client", "key": "secret"}}},
+}
+SLOW_SECONDS = 2.0
 LONG_OUTAGE_AT = 7
 RECOVERY_SECONDS = 60.0
 
@@ -64,13 +69,15 @@ class Storm:
     def begin(self) -> None:
         """Make the Connections (suspended: they are only known) and start the operator behind the proxy."""
         for number in range(self._connections):
-            self._cluster.connection(f"still-{number}", connector="oauth2", suspend=True)
+            self._cluster.connection(f"still-{number}", **STILL)
         self._cluster.secret("client", secret="s3cret")
         kubeconfig = self._kubernetes.service_account_kubeconfig(
             "lanyard-system", "lanyard-operator", server=self._proxy.url
         )
         deadline = f"{int(self._outage_seconds + 60)}s"
-        self._operator = self._make(kubeconfig=kubeconfig, provider_deadline=deadline).start(seconds=120)
+        self._operator = self._make(kubeconfig=kubeconfig, provider_deadline=deadline, watch_restart_pause="1s").start(
+            seconds=120
+        )
         self._pid = self._operator.pid
         self._cluster.wait("Connection", f"still-{self._connections - 1}", is_current, seconds=RECOVERY_SECONDS * 10)
 
@@ -78,7 +85,7 @@ class Storm:
         slow, made, gone = f"slow-{cycle}", f"made-{cycle}", f"gone-{cycle}"
         changed = f"still-{cycle % self._connections}"
         outage = self._outage_seconds if cycle == LONG_OUTAGE_AT else 1.0
-        self._cluster.connection(gone, connector="oauth2", suspend=True)
+        self._cluster.connection(gone, **STILL)
         self._cluster.wait("Connection", gone, is_current, seconds=RECOVERY_SECONDS)
         delay = SLOW_SECONDS + (outage if cycle == LONG_OUTAGE_AT else 0.0)
         self._provider.script(f"/{slow}", Answer.of_token(f"token-{cycle}", delay=delay))
@@ -92,7 +99,7 @@ class Storm:
         self._provider.wait_for(1, f"/{slow}", seconds=RECOVERY_SECONDS)
         self._hit(cycle)
         self._cluster.merge("Connection", changed, {"spec": {"description": f"changed in strike {cycle}"}})
-        self._cluster.connection(made, connector="oauth2", suspend=True)
+        self._cluster.connection(made, **STILL)
         self._cluster.delete("Connection", gone)
         time.sleep(outage)
         self._proxy.pass_through()

@@ -23,7 +23,7 @@ from lanyard.flows.keys import What
 _log = logging.getLogger(__name__)
 
 FIRST_PAUSE = 1.0
-LONGEST_PAUSES = 30  # times the first pause
+LONGEST_PAUSES = 10  # times the first pause
 STEADY_AFTER = 10.0  # seconds a thread must have lived for its end to count as a first one
 CONNECTIONS = 16
 GRACE = 2.0  # seconds for kopf's tasks to end once one of them has
