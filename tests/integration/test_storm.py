@@ -1,6 +1,7 @@
-"""The watch may end at any moment and in any way: nothing is lost, nothing is done twice (research/kopf.md 1.4, 3.4)."""
+"""The watch may end at any moment and in any way: nothing is lost, nothing is done twice."""
 
 import pytest
+
 from support.storm import Storm
 
 

@@ -107,11 +107,11 @@ class OperatorProcess:
             os.kill(self.pid, signal.SIGTERM)
         try:
             status = self._process.wait(STOP_SECONDS)
-            self._forget()
-            return status
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError("the operator did not stop after SIGTERM") from None
+        self._forget()
+        return status
 
     def terminate(self) -> None:
         os.kill(self.pid, signal.SIGTERM)

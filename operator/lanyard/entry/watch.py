@@ -71,7 +71,8 @@ class Watcher:
             self.alive = False
             if self._stopping:
                 return
-            pause = self._first_pause if loop.time() - began > STEADY_AFTER else min(pause * 2, self._first_pause * LONGEST_PAUSES)
+            steady = loop.time() - began > STEADY_AFTER
+            pause = self._first_pause if steady else min(pause * 2, self._first_pause * LONGEST_PAUSES)
             _log.warning("the watch ended and starts again", extra={"pause_seconds": pause})
             await asyncio.sleep(pause)
             self.restarts += 1
