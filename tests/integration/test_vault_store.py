@@ -3,113 +3,20 @@
 import asyncio
 import gc
 import time
-import uuid
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from lanyard.api.meta import PlatformSecretKeyRef
-from lanyard.api.store import StoreSpec
 from lanyard.clients.egress import EgressPolicy
 from lanyard.clients.http import Outbound
 from lanyard.errors import StoreError
 from lanyard.reasons import Reason
-from lanyard.sensitive import Sensitive
-from lanyard.stores.vault import Login, VaultReader
+from lanyard.stores.vault import VaultReader
 from support.connect_proxy import ConnectProxy
-from support.provider import Answer, Recorded, ScriptedProvider
-
-CANARY = "c4n4ry-of-the-store"
-AUDIENCE = "vault"
-
-Body = dict[str, Any]
-
-
-@dataclass
-class Server:
-    """An administrator's hands at the real Vault, and names of this test's own."""
-
-    vault: Any
-    kubernetes: Any
-    mark: str = field(default_factory=lambda: f"v-{uuid.uuid4().hex[:8]}")
-
-    def __post_init__(self) -> None:
-        self.ca = self.vault.ca_path.read_text()
-
-    def policy(self, name: str, *rules: str) -> str:
-        text = "\n".join(f'path "{rule}" {{ capabilities = ["read"] }}' for rule in rules)
-        self.vault.policy(f"{self.mark}-{name}", text)
-        return f"{self.mark}-{name}"
-
-    def role(self, *rules: str, mount: str = "kubernetes", **more: Any) -> str:
-        """A role for the ServiceAccount `default` of both tenants, reading what `rules` say."""
-        policies = [self.policy("own", *rules)]
-        namespaces = more.pop("namespaces", [self.tenant("a"), self.tenant("b")])
-        if mount == "kubernetes":
-            self.vault.kubernetes_role(
-                self.mark, service_accounts=["default"], namespaces=namespaces, policies=policies, **more
-            )
-        else:
-            subject = f"system:serviceaccount:{namespaces[0]}:default"
-            self.vault.jwt_role(self.mark, subject=subject, policies=policies, **more)
-        return self.mark
-
-    def tenant(self, name: str) -> str:
-        return f"{self.mark}-{name}"
-
-    def spec(self, auth: Body, *, prefix: str | None = None, **changes: Any) -> StoreSpec:
-        vault = {"address": self.vault.url, "caBundle": self.ca, "mount": "kv", "kvVersion": 2, "auth": auth}
-        body: Body = {"vault": vault | changes, "allowedNamespaces": {"selector": {}}}
-        return StoreSpec.model_validate(body | ({"pathPrefix": prefix} if prefix else {}))
-
-    def login(self, auth: Body, *, tenant: str = "a", prefix: str | None = None, **changes: Any) -> Login:
-        namespace = self.tenant(tenant)
-
-        async def present(audience: str) -> Sensitive:
-            token = await asyncio.to_thread(
-                self.kubernetes.service_account_token, namespace, "default", audiences=(audience,), seconds=600
-            )
-            return Sensitive(token)
-
-        async def nothing(ref: PlatformSecretKeyRef) -> Sensitive:
-            raise AssertionError(ref)
-
-        return Login(
-            store="team-vault",
-            store_id=f"{uuid.uuid4()}/1",
-            spec=self.spec(auth, prefix=prefix, **changes),
-            namespace=namespace,
-            service_account=f"{namespace}/default",
-            present=present,
-            shared_secret=nothing,
-        )
-
-    def by_kubernetes(self, role: str, **changes: Any) -> Login:
-        return self.login({"kubernetes": {"role": role, "audience": AUDIENCE}}, **changes)
-
-    def by_approle(self, *rules: str, tenant: str = "a", prefix: str = "{namespace}/", **changes: Any) -> Login:
-        role_id, secret_id = self.vault.app_role(self.mark, policies=[self.policy("shared", *rules)])
-        login = self.login(
-            {"appRole": {"roleId": role_id, "secretIdRef": REF}}, tenant=tenant, prefix=prefix, **changes
-        )
-        return replace(login, shared_secret=always(f"{secret_id}\n"))
-
-    def by_token(self, token: str, **changes: Any) -> Login:
-        login = self.login({"tokenSecretRef": REF}, prefix="{namespace}/", **changes)
-        return replace(login, shared_secret=always(token))
-
-
-REF = {"namespace": "platform", "name": "vault", "key": "secret"}
-
-
-def always(value: str) -> Any:
-    async def secret(ref: PlatformSecretKeyRef) -> Sensitive:
-        assert ref == PlatformSecretKeyRef(**REF)
-        return Sensitive(value)
-
-    return secret
+from support.provider import ScriptedProvider
+from support.vault_logins import AUDIENCE, CANARY, Body, Server, always, reason_of
 
 
 @pytest.fixture
@@ -138,16 +45,6 @@ def reader(outbound: Outbound) -> VaultReader:
     return VaultReader(outbound, deadline=5)
 
 
-async def reason(reader: VaultReader, login: Login, path: str, version: str | None = None) -> Reason:
-    """Why a read is refused; by the way, nothing of what the store knows is in the message."""
-    with pytest.raises(StoreError) as caught:
-        await reader.read(login, path, version)
-    assert CANARY not in f"{caught.value.message} {caught.value!r} {caught.value.facts}"
-    assert caught.value.__cause__ is None
-    assert "?" not in caught.value.message, "every fact of the message is known"
-    return caught.value.reason
-
-
 @pytest.mark.spec("A1", "A10", "A+2")
 @pytest.mark.parametrize("mount", ["kubernetes", "jwt"])
 async def test_a_secret_is_read_with_the_tenants_own_service_account(
@@ -172,7 +69,7 @@ async def test_kv_version_1_is_read_and_its_version_follows_the_content(server: 
     assert await reader.current_version(login, f"{server.mark}/crm", None) == first.version
     server.vault.write(f"kv1/{server.mark}/crm", {"password": "two"})
     assert await reader.current_version(login, f"{server.mark}/crm", None) != first.version
-    assert await reason(reader, login, f"{server.mark}/crm", "1") is Reason.STORE_VERSION_NOT_FOUND
+    assert await reason_of(reader, login, f"{server.mark}/crm", "1") is Reason.STORE_VERSION_NOT_FOUND
 
 
 @pytest.mark.spec("A10")
@@ -195,8 +92,8 @@ async def test_two_tenants_see_only_their_own_paths(server: Server, reader: Vaul
     logins = {name: replace(server.by_kubernetes(role, tenant=name), store_id=store_id) for name in ("a", "b")}
     assert (await reader.read(logins["a"], f"{a}/crm", None)).fields["password"].reveal() == f"of {a}"
     assert (await reader.read(logins["b"], f"{b}/crm", None)).fields["password"].reveal() == f"of {b}"
-    assert await reason(reader, logins["a"], f"{b}/crm") is Reason.STORE_DENIED
-    assert await reason(reader, logins["b"], f"{a}/crm") is Reason.STORE_DENIED
+    assert await reason_of(reader, logins["a"], f"{b}/crm") is Reason.STORE_DENIED
+    assert await reason_of(reader, logins["b"], f"{a}/crm") is Reason.STORE_DENIED
 
 
 @pytest.mark.spec("A+2")
@@ -217,11 +114,11 @@ async def test_a_shared_login_reads_below_the_tenants_prefix_only(server: Server
         f"/tenants/{a}/crm",
         "tenants/{namespace}/crm",
     ):
-        assert await reason(reader, login, path) is Reason.STORE_PATH_NOT_ALLOWED, path
+        assert await reason_of(reader, login, path) is Reason.STORE_PATH_NOT_ALLOWED, path
         with pytest.raises(StoreError, match="outside"):
             await reader.current_version(login, path, None)
     unconfined = replace(login, spec=login.spec.model_copy(update={"path_prefix": None}))
-    assert await reason(reader, unconfined, f"tenants/{b}/crm") is Reason.STORE_INVALID
+    assert await reason_of(reader, unconfined, f"tenants/{b}/crm") is Reason.STORE_INVALID
 
 
 @pytest.mark.spec("A10")
@@ -231,9 +128,9 @@ async def test_a_token_of_the_platform_is_a_login_too(server: Server, reader: Va
     good = server.vault.token(policies=[server.policy("own", f"kv/data/{a}/crm")])
     value = await reader.read(server.by_token(f" {good}\n"), f"{a}/crm", None)
     assert value.fields["password"].reveal() == CANARY
-    assert await reason(reader, server.by_token(good), f"{a}/else") is Reason.STORE_DENIED
+    assert await reason_of(reader, server.by_token(good), f"{a}/else") is Reason.STORE_DENIED
     for bad in (f"hvs.{CANARY}", "two\nlines", "ünicode", ""):
-        assert await reason(reader, server.by_token(bad), f"{a}/crm") is Reason.STORE_LOGIN_REFUSED
+        assert await reason_of(reader, server.by_token(bad), f"{a}/crm") is Reason.STORE_LOGIN_REFUSED
         with pytest.raises(StoreError) as caught:
             await reader.check(server.by_token(bad))
         assert caught.value.reason is Reason.STORE_LOGIN_REFUSED
@@ -251,14 +148,14 @@ async def test_denied_missing_path_and_missing_version_are_told_apart(server: Se
     server.vault.delete(f"kv/data/{server.mark}/gone")
     login = server.by_kubernetes(server.role(f"kv/data/{server.mark}/*"))
     assert (await reader.read(login, path, "3")).fields["password"].reveal() == "3"
-    assert await reason(reader, login, path, "1") is Reason.STORE_VERSION_NOT_FOUND
-    assert await reason(reader, login, path, "2") is Reason.STORE_VERSION_NOT_FOUND
-    assert await reason(reader, login, path, "9") is Reason.STORE_VERSION_NOT_FOUND
-    assert await reason(reader, login, f"{server.mark}/gone", "7") is Reason.STORE_VERSION_NOT_FOUND
-    assert await reason(reader, login, f"{server.mark}/gone") is Reason.STORE_PATH_NOT_FOUND
-    assert await reason(reader, login, f"{server.mark}/none") is Reason.STORE_PATH_NOT_FOUND
-    assert await reason(reader, login, f"{server.mark}/none", "1") is Reason.STORE_PATH_NOT_FOUND
-    assert await reason(reader, login, "elsewhere/crm") is Reason.STORE_DENIED
+    assert await reason_of(reader, login, path, "1") is Reason.STORE_VERSION_NOT_FOUND
+    assert await reason_of(reader, login, path, "2") is Reason.STORE_VERSION_NOT_FOUND
+    assert await reason_of(reader, login, path, "9") is Reason.STORE_VERSION_NOT_FOUND
+    assert await reason_of(reader, login, f"{server.mark}/gone", "7") is Reason.STORE_VERSION_NOT_FOUND
+    assert await reason_of(reader, login, f"{server.mark}/gone") is Reason.STORE_PATH_NOT_FOUND
+    assert await reason_of(reader, login, f"{server.mark}/none") is Reason.STORE_PATH_NOT_FOUND
+    assert await reason_of(reader, login, f"{server.mark}/none", "1") is Reason.STORE_PATH_NOT_FOUND
+    assert await reason_of(reader, login, "elsewhere/crm") is Reason.STORE_DENIED
 
 
 @pytest.mark.spec("A+1")
@@ -273,14 +170,14 @@ async def test_a_mount_of_the_other_kv_version_is_told(server: Server, reader: V
     one_as_two = server.by_kubernetes(role, mount="kv1", kvVersion=2)
     two_as_one = server.by_kubernetes(role, mount="kv", kvVersion=1)
     below = server.by_kubernetes(role, mount=f"kv/data/{server.mark}", kvVersion=1)
-    assert await reason(reader, one_as_two, path) is Reason.STORE_KV_MISMATCH
-    assert await reason(reader, one_as_two, f"{server.mark}/trap") is Reason.STORE_KV_MISMATCH
-    assert await reason(reader, two_as_one, path) is Reason.STORE_KV_MISMATCH
-    assert await reason(reader, two_as_one, f"data/{path}") is Reason.STORE_KV_MISMATCH
-    assert await reason(reader, below, "crm") is Reason.STORE_KV_MISMATCH
+    assert await reason_of(reader, one_as_two, path) is Reason.STORE_KV_MISMATCH
+    assert await reason_of(reader, one_as_two, f"{server.mark}/trap") is Reason.STORE_KV_MISMATCH
+    assert await reason_of(reader, two_as_one, path) is Reason.STORE_KV_MISMATCH
+    assert await reason_of(reader, two_as_one, f"data/{path}") is Reason.STORE_KV_MISMATCH
+    assert await reason_of(reader, below, "crm") is Reason.STORE_KV_MISMATCH
     for kv in (1, 2):
         missing = server.by_kubernetes(role, mount="nowhere", kvVersion=kv)
-        assert await reason(reader, missing, path) is (Reason.STORE_KV_MISMATCH if wide else Reason.STORE_DENIED)
+        assert await reason_of(reader, missing, path) is (Reason.STORE_KV_MISMATCH if wide else Reason.STORE_DENIED)
 
 
 @pytest.mark.spec("A+1")
@@ -299,13 +196,13 @@ async def test_a_login_is_refused_for(server: Server, reader: VaultReader, auth:
     role = server.role(f"kv/data/{server.mark}/*")
     ((method, fields),) = auth.items()
     login = server.login({method: {**fields, "role": fields["role"].replace("{role}", role)}})
-    assert await reason(reader, login, f"{server.mark}/crm") is Reason.STORE_LOGIN_REFUSED
+    assert await reason_of(reader, login, f"{server.mark}/crm") is Reason.STORE_LOGIN_REFUSED
 
 
 @pytest.mark.spec("A+1", "A+2")
 async def test_a_service_account_that_the_role_does_not_name_is_refused(server: Server, reader: VaultReader) -> None:
     role = server.role(f"kv/data/{server.mark}/*", namespaces=[server.tenant("b")])
-    assert await reason(reader, server.by_kubernetes(role), f"{server.mark}/crm") is Reason.STORE_LOGIN_REFUSED
+    assert await reason_of(reader, server.by_kubernetes(role), f"{server.mark}/crm") is Reason.STORE_LOGIN_REFUSED
 
 
 @pytest.mark.spec("A+1")
@@ -315,7 +212,7 @@ async def test_a_wrong_secret_id_is_a_refused_login_also_for_the_store_itself(
     good = server.by_approle("kv/data/*")
     await reader.check(good)
     bad = replace(good, store_id="other/1", shared_secret=always("wrong"))
-    assert await reason(reader, bad, f"{server.tenant('a')}/crm") is Reason.STORE_LOGIN_REFUSED
+    assert await reason_of(reader, bad, f"{server.tenant('a')}/crm") is Reason.STORE_LOGIN_REFUSED
     with pytest.raises(StoreError) as caught:
         await reader.check(bad)
     assert caught.value.reason is Reason.STORE_LOGIN_REFUSED
@@ -331,8 +228,8 @@ async def test_a_sealed_vault_is_told_from_a_denied_one_and_works_again_when_uns
     before = await reader.read(login, path, None)
     server.vault.seal()
     try:
-        assert await reason(reader, login, path) is Reason.STORE_SEALED
-        assert await reason(reader, replace(login, store_id="no-session/1"), path) is Reason.STORE_SEALED
+        assert await reason_of(reader, login, path) is Reason.STORE_SEALED
+        assert await reason_of(reader, replace(login, store_id="no-session/1"), path) is Reason.STORE_SEALED
         with pytest.raises(StoreError) as caught:
             await reader.check(login)
         assert caught.value.reason is Reason.STORE_SEALED
@@ -355,7 +252,7 @@ async def test_a_store_that_is_gone_for_a_while_works_again_when_it_is_back(
     before = await reader.read(login, path, None)
     server.vault.stop()
     try:
-        assert await reason(reader, login, path) is Reason.STORE_UNAVAILABLE
+        assert await reason_of(reader, login, path) is Reason.STORE_UNAVAILABLE
         with pytest.raises(StoreError) as caught:
             await reader.check(login)
         assert caught.value.reason is Reason.STORE_UNAVAILABLE
@@ -375,11 +272,11 @@ async def test_an_untrusted_certificate_is_told_from_a_store_that_does_not_answe
     untrusted = server.by_kubernetes(role, caBundle=None)
     broken = server.by_kubernetes(role, caBundle="-----BEGIN CERTIFICATE-----\nnot one")
     for login in (stranger, untrusted, broken):
-        assert await reason(reader, login, "crm") is Reason.STORE_TLS_FAILED
+        assert await reason_of(reader, login, "crm") is Reason.STORE_TLS_FAILED
     for address in (f"https://127.0.0.1:{unused_tcp_port}", "https://nowhere.invalid"):
-        assert await reason(reader, server.by_kubernetes(role, address=address), "crm") is Reason.STORE_UNAVAILABLE
+        assert await reason_of(reader, server.by_kubernetes(role, address=address), "crm") is Reason.STORE_UNAVAILABLE
     plain = server.by_kubernetes(role, address=f"http://127.0.0.1:{unused_tcp_port}")
-    assert await reason(reader, plain, "crm") is Reason.STORE_INVALID
+    assert await reason_of(reader, plain, "crm") is Reason.STORE_INVALID
 
 
 @pytest.mark.spec("A+1")
@@ -396,7 +293,7 @@ async def test_a_login_is_used_again_and_an_ended_one_is_renewed_in_the_same_pas
     assert {value.fields["password"].reveal() for value in values} == {CANARY}
     assert reader.logins == 2, "one new login for all that met the ended one"
     server.policy("own", "nothing/any/more")
-    assert await reason(reader, login, path) is Reason.STORE_DENIED
+    assert await reason_of(reader, login, path) is Reason.STORE_DENIED
     assert reader.logins == 3, "denied with a new login is denied"
 
 
@@ -448,7 +345,7 @@ async def test_a_store_is_reached_through_its_own_proxy(server: Server, reader: 
         assert set(proxy.tunnels()) == {server.vault.url.removeprefix("https://")}
         proxy.refuse_with = 403
         async with Outbound(EgressPolicy()) as outbound:
-            assert await reason(VaultReader(outbound), login, path) is Reason.STORE_UNAVAILABLE
+            assert await reason_of(VaultReader(outbound), login, path) is Reason.STORE_UNAVAILABLE
     tunnels = len(proxy.tunnels())
     assert (await reader.read(server.by_kubernetes(role), path, None)).fields["password"].reveal() == CANARY
     assert len(proxy.tunnels()) == tunnels
@@ -478,99 +375,3 @@ def reachable(root: object) -> list[object]:
         seen[id(one)] = one
         waiting.extend(gc.get_referents(one))
     return list(seen.values())
-
-
-@pytest.mark.spec("A10")
-async def test_the_vault_namespace_goes_with_every_call(server: Server, outbound: Outbound) -> None:
-    """Checked at a recording server: namespaces are an Enterprise feature, OpenBao has them too."""
-
-    def vault(request: Recorded) -> Answer:
-        if request.path.endswith("/login"):
-            return Answer.of_json({"auth": {"client_token": "hvs.t", "lease_duration": 60}})
-        if request.path.endswith("/seal-status"):
-            return Answer.of_json({"sealed": False})
-        if "/mounts/" in request.path:
-            return Answer.of_json({"errors": []}, 403)
-        return Answer.of_json({"errors": []}, 404)
-
-    with ScriptedProvider() as scripted:
-        for path in (
-            "/v1/auth/kubernetes/login",
-            "/v1/sys/seal-status",
-            "/v1/sys/internal/ui/mounts/kv",
-            "/v1/kv/data/crm",
-            "/v1/kv/metadata/crm",
-        ):
-            scripted.script(path, vault)
-        reader = VaultReader(outbound)
-        login = server.by_kubernetes("r", address=scripted.url, caBundle=scripted.ca_pem, namespace="admin/team")
-        assert await reason(reader, login, "crm", "4") is Reason.STORE_PATH_NOT_FOUND
-        with pytest.raises(StoreError):
-            await reader.current_version(login, "crm", None)
-        await reader.check(login)
-        seen = scripted.requests()
-    assert {request.path for request in seen} >= set(scripted._scripts)
-    assert {request.header("X-Vault-Namespace") for request in seen} == {"admin/team"}
-    assert {request.header("X-Vault-Request") for request in seen} == {"true"}
-
-
-@pytest.mark.spec("A+1")
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        pytest.param(Answer.of_html(text=CANARY), Reason.STORE_ANSWER_INVALID, id="a login page"),
-        pytest.param(Answer.of_html(404, CANARY), Reason.STORE_ANSWER_INVALID, id="a page that says not found"),
-        pytest.param(Answer.of_html(403, CANARY), Reason.STORE_ANSWER_INVALID, id="a firewall's page"),
-        pytest.param(Answer.of_json([CANARY]), Reason.STORE_ANSWER_INVALID, id="JSON that is no object"),
-        pytest.param(Answer.of_json({"data": CANARY}), Reason.STORE_ANSWER_INVALID, id="data that is no object"),
-        pytest.param(Answer(200, {}, b'{"data":' * 50_000), Reason.STORE_ANSWER_INVALID, id="JSON of great depth"),
-        pytest.param(
-            Answer.of_json({"data": {"data": [1], "metadata": {"version": 1}}}),
-            Reason.STORE_ANSWER_INVALID,
-            id="fields that are no object",
-        ),
-        pytest.param(Answer.of_redirect("https://elsewhere.example"), Reason.STORE_ANSWER_INVALID, id="a redirect"),
-        pytest.param(Answer.of_size(), Reason.STORE_ANSWER_INVALID, id="10 MB"),
-        pytest.param(Answer.of_json({"errors": [CANARY]}, 400), Reason.STORE_ANSWER_INVALID, id="a status 400"),
-        pytest.param(Answer.of_json({"errors": [CANARY]}, 500), Reason.STORE_UNAVAILABLE, id="a fault of the server"),
-        pytest.param(Answer.of_html(502, CANARY), Reason.STORE_UNAVAILABLE, id="a gateway without a server"),
-        pytest.param(Answer.of_html(503, CANARY), Reason.STORE_UNAVAILABLE, id="a gateway that is not ready"),
-        pytest.param(Answer.of_json({"errors": []}, 429), Reason.STORE_UNAVAILABLE, id="a rate limit"),
-        pytest.param(
-            Answer.of_json({"errors": ["Vault is sealed"]}, 503), Reason.STORE_SEALED, id="a seal, in its own words"
-        ),
-    ],
-)
-async def test_what_does_not_answer_like_a_vault_is_told(
-    server: Server, reader: VaultReader, answer: Answer, expected: Reason
-) -> None:
-    with ScriptedProvider() as scripted:
-        login = server.by_kubernetes("r", address=scripted.url, caBundle=scripted.ca_pem)
-        scripted.script("/v1/auth/kubernetes/login", answer)
-        in_login = await reason(reader, login, "crm")
-        assert in_login is (Reason.STORE_LOGIN_REFUSED if answer.status == 400 else expected)
-        scripted.script(
-            "/v1/auth/kubernetes/login", Answer.of_json({"auth": {"client_token": "hvs.t", "lease_duration": 60}})
-        )
-        scripted.script("/v1/kv/data/crm", answer)
-        scripted.script("/v1/sys/internal/ui/mounts/kv", Answer.of_json({"errors": []}, 403))
-        assert await reason(reader, login, "crm") is expected
-        good = {"data": {"data": {"password": "p"}, "metadata": {"version": 1}}}
-        scripted.script("/v1/kv/data/crm", Answer.of_json(good))
-        assert (await reader.read(login, "crm", None)).fields["password"].reveal() == "p"
-
-
-@pytest.mark.spec("A+1")
-async def test_a_seal_is_found_behind_a_gateway_that_hides_it(server: Server, reader: VaultReader) -> None:
-    with ScriptedProvider() as scripted:
-        scripted.script("/v1/auth/kubernetes/login", Answer.of_html(503))
-        scripted.script("/v1/sys/seal-status", Answer.of_json({"sealed": True}))
-        login = server.by_kubernetes("r", address=scripted.url, caBundle=scripted.ca_pem)
-        assert await reason(reader, login, "crm") is Reason.STORE_SEALED
-        with pytest.raises(StoreError) as caught:
-            await reader.check(login)
-        assert caught.value.reason is Reason.STORE_SEALED
-        scripted.script("/v1/sys/seal-status", Answer.of_json({"status": "ok"}))
-        with pytest.raises(StoreError) as caught:
-            await reader.check(login)
-        assert caught.value.reason is Reason.STORE_ANSWER_INVALID
