@@ -1,1 +1,4 @@
-"""The catalogue: one YAML file per product or family, and its loader. Imports api, errors and the standard library."""
+"""The catalogue: one YAML file per product or family, its loader and checks, and the choice a Connection makes in it.
+
+Pure but for reading the package's own files. Imports api, errors, reasons, yaml and pydantic.
+"""

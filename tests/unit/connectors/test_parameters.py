@@ -3,7 +3,7 @@
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lanyard.api.connector import Parameter
@@ -125,6 +125,7 @@ PLACES = connector(
 )
 
 
+@settings(deadline=None)
 @given(tenant=st.text(max_size=40), path=st.text(max_size=40))
 def test_no_value_changes_the_shape_of_an_address(tenant: str, path: str) -> None:
     """Even behind a pattern that takes everything, the request goes where the connector's author sent it."""

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lanyard.connectors.selection import Plan, plan_for
@@ -207,6 +207,7 @@ def test_a_request_does_not_show_what_it_carries(format_: str) -> None:
     assert "login.example.com" in shown
 
 
+@settings(deadline=None)
 @given(secret=st.text(min_size=1).filter(lambda text: text.isprintable()))
 def test_every_secret_arrives_as_it_was_given(secret: str) -> None:
     for format_ in ("form", "json"):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lanyard.connectors.selection import Plan, plan_for
@@ -414,6 +414,7 @@ _ODD = client_plan(
 _UNIX = client_plan(response={"expiresAt": ["/at"], "expiresAtFormat": "unix"}, lifetime={"maximum": "1h"})
 
 
+@settings(deadline=None)
 @given(
     answer=st.dictionaries(_MEMBERS, _JSON).map(lambda value: json.dumps(value).encode()) | st.binary(max_size=200),
     status=st.sampled_from([200, 200, 200, 201, 400, 401, 403, 429, 500, 302, 0]),
