@@ -207,10 +207,13 @@ class Operator:
         self._queue.add(key)
 
     async def _work(self, key: Key) -> None:
-        if key.what is What.CONNECTION:
-            await self._connect.reconcile(key, self._queue)
-        else:
+        if key.what is not What.CONNECTION:
             await self._inspect.reconcile(key, self._queue)
+            return
+        try:
+            await self._connect.reconcile(key, self._queue)
+        finally:
+            self._limits.settle(key)
 
     def _gauges(self) -> dict[str, tuple[str, float]]:
         return {

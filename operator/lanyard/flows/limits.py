@@ -4,7 +4,7 @@ A key that may not go now does not hold a worker: it is parked and comes back wh
 that was reserved for it.
 """
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,12 +18,16 @@ FORGET_AFTER = timedelta(minutes=10)
 
 @dataclass(slots=True)
 class _Host:
+    name: str
     concurrent: int
     interval: timedelta
     in_flight: int = 0
     next_slot: datetime | None = None
     closed_until: datetime | None = None
-    parked: deque[Key] = field(default_factory=deque)
+    parked: OrderedDict[Key, None] = field(default_factory=OrderedDict)
+    """In the order in which they came; thousands may wait for one host."""
+    called: set[Key] = field(default_factory=set)
+    """Parked keys that were offered a place and have not answered yet."""
     reserved: dict[Key, datetime] = field(default_factory=dict)
     used_at: datetime | None = None
 
@@ -41,18 +45,21 @@ class HostLimits:
     def __init__(self, wake: Callable[[Key], None]) -> None:
         self._wake = wake
         self._hosts: dict[str, _Host] = {}
+        self._offers: dict[Key, str] = {}
 
     def enter(self, host: str, key: Key, now: datetime, *, concurrent: int, per_minute: int | None) -> Later | None:
         """None: go, and call `leave` afterwards. Otherwise when."""
         interval = timedelta(minutes=1) / per_minute if per_minute else timedelta(0)
-        entry = self._hosts.setdefault(host, _Host(concurrent, interval))
+        entry = self._hosts.setdefault(host, _Host(host, concurrent, interval))
         entry.concurrent, entry.interval, entry.used_at = concurrent, interval, now
         if entry.closed_until is not None and entry.closed_until > now:
+            entry.parked.pop(key, None)
             return Later(entry.closed_until + RETURN_SPREAD * fraction(str(key)))
         if entry.in_flight >= entry.concurrent:
-            if key not in entry.parked:
-                entry.parked.append(key)
+            entry.called.discard(key)
+            entry.parked.setdefault(key)
             return Later(None)
+        entry.parked.pop(key, None)
         if interval:
             slot = entry.reserved.get(key) or max(entry.next_slot or now, now)
             if slot > now:
@@ -62,6 +69,7 @@ class HostLimits:
                 return Later(slot)
             if entry.reserved.pop(key, None) is None:
                 entry.next_slot = now + interval
+        entry.called.discard(key)
         entry.in_flight += 1
         return None
 
@@ -75,15 +83,29 @@ class HostLimits:
         entry = self._hosts[host]
         if entry.closed_until is None or until > entry.closed_until:
             entry.closed_until = until
+        # Kept, the places of the pause would all be taken at its end.
+        entry.reserved = {key: slot for key, slot in entry.reserved.items() if slot > until}
+
+    def settle(self, key: Key) -> None:
+        """The pass over a key has ended: a place that it was offered and did not take goes to the next."""
+        entry = self._hosts.get(self._offers.pop(key, ""))
+        if entry is not None and key in entry.called:
+            entry.called.discard(key)
+            self._call_parked(entry)
 
     def _call_parked(self, entry: _Host) -> None:
-        for _ in range(min(len(entry.parked), entry.concurrent - entry.in_flight)):
-            self._wake(entry.parked.popleft())
+        while entry.parked and entry.in_flight + len(entry.called) < entry.concurrent:
+            key, _ = entry.parked.popitem(last=False)
+            entry.called.add(key)
+            self._offers[key] = entry.name
+            self._wake(key)
 
     def tidy(self, now: datetime) -> None:
         """Forget hosts that nobody asked for lately; call keys whose place was given to one that did not come."""
         for host, entry in list(self._hosts.items()):
+            entry.called.clear()
             self._call_parked(entry)
-            idle = entry.used_at is None or now - entry.used_at > FORGET_AFTER
+            entry.reserved = {key: slot for key, slot in entry.reserved.items() if now - slot < FORGET_AFTER}
+            idle = entry.used_at is None or now - max(entry.used_at, entry.closed_until or entry.used_at) > FORGET_AFTER
             if idle and not entry.in_flight and not entry.parked and not entry.reserved:
                 del self._hosts[host]

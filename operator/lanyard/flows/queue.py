@@ -39,6 +39,7 @@ class WorkQueue:
         self._ready = asyncio.Semaphore(0)
         self._heap: list[tuple[datetime, int, Key]] = []
         self._times: dict[Key, tuple[datetime, int]] = {}
+        self._due_since: dict[Key, datetime] = {}
         self._numbers = itertools.count()
         self._earlier = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -79,7 +80,8 @@ class WorkQueue:
 
     def overdue(self, now: datetime) -> int:
         """Keys whose time came over a second ago and that nobody has begun to work on."""
-        return sum(1 for when, _ in self._times.values() if (now - when).total_seconds() > 1.0)
+        times = [when for when, _ in self._times.values()] + list(self._due_since.values())
+        return sum(1 for when in times if (now - when).total_seconds() > 1.0)
 
     def start(self) -> None:
         self._tasks = [asyncio.create_task(self._worker(), name=f"worker-{n}") for n in range(self._workers)]
@@ -104,19 +106,29 @@ class WorkQueue:
                 return
             key = self._next()
             self._waiting.discard(key)
+            self._due_since.pop(key, None)
             self._busy.add(key)
             try:
                 await self._work(key)
+            except asyncio.CancelledError:
+                current = asyncio.current_task()
+                if current is not None and current.cancelling():
+                    raise
+                # Something that this pass waited for was cancelled, not the worker.
+                self._fault(key, asyncio.CancelledError)
             except Exception as error:  # noqa: BLE001 - one object's fault must not stop the others
-                # The text of an unforeseen exception may quote anything, so only its type is told.
-                self.faults += 1
-                _log.error("work failed", extra={"key": str(key), "fault": type(error).__name__}, exc_info=False)
-                self.at(key, self._clock() + PAUSE_AFTER_FAULT)
+                self._fault(key, type(error))
             finally:
                 self._busy.discard(key)
                 if key in self._again:
                     self._again.discard(key)
                     self.add(key)
+
+    def _fault(self, key: Key, fault: type[BaseException]) -> None:
+        # The text of an unforeseen exception may quote anything, so only its type is told.
+        self.faults += 1
+        _log.error("work failed", extra={"key": str(key), "fault": fault.__name__})
+        self.at(key, self._clock() + PAUSE_AFTER_FAULT)
 
     def _next(self) -> Key:
         self._turn = (self._turn + 1) % KEPT_FOR_DUE
@@ -131,6 +143,7 @@ class WorkQueue:
                 when, number, key = heapq.heappop(self._heap)
                 if self._times.get(key) == (when, number):
                     del self._times[key]
+                    self._due_since.setdefault(key, when)
                     self.add(key, due=True)
             self._compact()
             pause = LONGEST_SLEEP
