@@ -96,6 +96,9 @@ def _credentials(method: MethodSpec) -> str:
 def _facts(method: MethodSpec) -> Iterator[str]:
     if method.description:
         yield method.description
+    for name, field in method.credentials.items():
+        if field.description:
+            yield f"`{name}`: {field.description}"
     if method.name not in TOKEN_METHODS or method.name not in BUILT or method.token_request is None:
         return
     if method.scopes.default:
