@@ -19,9 +19,9 @@ class Condition(StrEnum):
     STALLED = "Stalled"
     SPEC_VALID = "SpecValid"
     CREDENTIALS_RESOLVED = "CredentialsResolved"
-    TOKEN_FRESH = "TokenFresh"  # noqa: S105 - the name of a condition
+    TOKEN_FRESH = "TokenFresh"
     SCOPES_GRANTED = "ScopesGranted"
-    SECRET_PUBLISHED = "SecretPublished"  # noqa: S105 - the name of a condition
+    SECRET_PUBLISHED = "SecretPublished"
 
 
 class Retry(Enum):
@@ -50,12 +50,12 @@ class Reason(StrEnum):
     """The closed list. The value is what the API shows."""
 
     # good news
-    TOKEN_PUBLISHED = "TokenPublished"  # noqa: S105 - a reason's name, here and below
+    TOKEN_PUBLISHED = "TokenPublished"
     CREDENTIALS_PUBLISHED = "CredentialsPublished"
     RESOLVED = "Resolved"
     VALID = "Valid"
     FRESH = "Fresh"
-    TOKEN_OUTLIVED = "TokenOutlivedByPropagation"  # noqa: S105
+    TOKEN_OUTLIVED = "TokenOutlivedByPropagation"
     CLOCK_SKEW = "ClockSkew"
     GRANTED = "Granted"
     ASSUMED_GRANTED = "AssumedGranted"
@@ -79,9 +79,9 @@ class Reason(StrEnum):
     CREDENTIAL_UNKNOWN = "CredentialUnknown"
     CREDENTIAL_INVALID = "CredentialInvalid"
     # resolving credentials
-    SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105
-    SECRET_KEY_MISSING = "SecretKeyMissing"  # noqa: S105
-    SECRET_NOT_READABLE = "SecretNotReadable"  # noqa: S105
+    SECRET_NOT_FOUND = "SecretNotFound"
+    SECRET_KEY_MISSING = "SecretKeyMissing"
+    SECRET_NOT_READABLE = "SecretNotReadable"
     ASSET_NOT_FOUND = "AssetNotFound"
     ASSET_KEY_MISSING = "AssetKeyMissing"
     ASSET_NOT_ADMITTED = "AssetNotAdmitted"
@@ -108,8 +108,8 @@ class Reason(StrEnum):
     SCOPE_REJECTED = "ScopeRejected"
     SCOPE_MISSING = "ScopeMissing"
     REQUEST_REJECTED = "RequestRejected"
-    TOKEN_ENDPOINT_DENIED = "TokenEndpointDenied"  # noqa: S105
-    TOKEN_ENDPOINT_NOT_FOUND = "TokenEndpointNotFound"  # noqa: S105
+    TOKEN_ENDPOINT_DENIED = "TokenEndpointDenied"
+    TOKEN_ENDPOINT_NOT_FOUND = "TokenEndpointNotFound"
     PROVIDER_THROTTLED = "ProviderThrottled"
     PROVIDER_UNAVAILABLE = "ProviderUnavailable"
     PROVIDER_TIMED_OUT = "ProviderTimedOut"
@@ -117,10 +117,10 @@ class Reason(StrEnum):
     PROVIDER_REDIRECTED = "ProviderRedirected"
     PROVIDER_ANSWER_INVALID = "ProviderAnswerInvalid"
     EGRESS_NOT_ALLOWED = "EgressNotAllowed"
-    TOKEN_EXPIRED = "TokenExpired"  # noqa: S105
+    TOKEN_EXPIRED = "TokenExpired"
     # publishing
-    SECRET_CONFLICT = "SecretConflict"  # noqa: S105
-    SECRET_REFUSED = "SecretRefused"  # noqa: S105
+    SECRET_CONFLICT = "SecretConflict"
+    SECRET_REFUSED = "SecretRefused"
     # ourselves
     KUBERNETES_UNAVAILABLE = "KubernetesUnavailable"
     INTERNAL_ERROR = "InternalError"

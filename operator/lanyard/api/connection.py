@@ -28,13 +28,13 @@ class Method(StrEnum):
 
     AUTHORIZATION_CODE = "authorizationCode"
     CLIENT_CREDENTIALS = "clientCredentials"
-    PASSWORD = "password"  # noqa: S105 - RFC 6749 4.3, the resource owner's password
+    PASSWORD = "password"
     JWT_BEARER = "jwtBearer"
     DEVICE_CODE = "deviceCode"
     GITHUB_APP = "githubApp"
     BASIC = "basic"
     API_KEY = "apiKey"
-    BEARER_TOKEN = "bearerToken"  # noqa: S105 - a method's name
+    BEARER_TOKEN = "bearerToken"
     AWS_SIGV4 = "awsSigV4"
     CUSTOM = "custom"
 

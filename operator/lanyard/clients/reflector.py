@@ -22,14 +22,14 @@ Slim = TypeVar("Slim")
 
 
 class Mirror(Protocol[Slim]):
-    """Where a reflector writes to. `replace` gets everything there is, `change` and `forget` one object.
+    """Where a reflector writes to. `replace` gets everything at a resourceVersion, `change` and `forget` one object.
 
     `slim` keeps what is needed of an object's metadata: with managedFields, 10,000 of them would take 60 MB.
     """
 
     def slim(self, metadata: dict[str, Any]) -> Slim: ...
 
-    def replace(self, everything: list[Slim]) -> None: ...
+    def replace(self, everything: list[Slim], version: str) -> None: ...
 
     def change(self, one: Slim) -> None: ...
 
@@ -73,7 +73,7 @@ class Reflector(Generic[Slim]):
         async for page in self._kube.pages(self._path, selector=self._selector, metadata_only=True):
             items += [self._mirror.slim(item["metadata"]) for item in page.items]
             version = page.version
-        self._mirror.replace(items)
+        self._mirror.replace(items, version)
         return version
 
     async def _watch(self, version: str) -> str:

@@ -40,6 +40,8 @@ class Acquired:
     window: Window | None
     granted: tuple[str, ...] | None
     missing: tuple[str, ...]
+    read: Mapping[str, str]
+    """Markers of the versions that were read, by credential."""
     digest: str = ""
 
     def is_live(self, now: datetime) -> bool:
@@ -83,26 +85,26 @@ class Acquirer:
         if isinstance(refusal, Later):
             return Waiting(refusal.when)
         try:
-            token = await asyncio.shield(self._token(record, spec, plan))
+            token, resolved = await asyncio.shield(self._token(record, spec, plan))
         except ProviderError as error:
             if error.reason is Reason.PROVIDER_THROTTLED and error.retry_after is not None:
                 self._limits.close(host, self._clock() + timedelta(seconds=error.retry_after))
             raise
         finally:
             self._limits.leave(host)
-        return self._acquired(record, plan, token)
+        return self._acquired(record, plan, token, markers(resolved))
 
-    async def _token(self, record: Record, spec: ConnectionSpec, plan: Plan) -> Token:
+    async def _token(self, record: Record, spec: ConnectionSpec, plan: Plan) -> tuple[Token, dict[str, Resolved]]:
         resolved = await self._resolver.resolve(record.key, spec)
         try:
-            return await self._ask(record, spec, plan, resolved)
+            return await self._ask(record, spec, plan, resolved), resolved
         except ProviderError as error:
             if not error.rejected:
                 raise
             fresh = await self._resolver.afresh(record.key, spec, resolved)
             if values(fresh) == values(resolved):
                 raise
-        return await self._ask(record, spec, plan, fresh)
+        return await self._ask(record, spec, plan, fresh), fresh
 
     async def _ask(self, record: Record, spec: ConnectionSpec, plan: Plan, resolved: Mapping[str, Resolved]) -> Token:
         credentials = values(resolved)
@@ -152,9 +154,9 @@ class Acquirer:
             credentials=values(resolved),
             base_url=plan.base_url,
         )
-        return Acquired(content, None, None, ())
+        return Acquired(content, None, None, (), markers(resolved))
 
-    def _acquired(self, record: Record, plan: Plan, token: Token) -> Acquired:
+    def _acquired(self, record: Record, plan: Plan, token: Token, read: Mapping[str, str]) -> Acquired:
         granted = token.scope if token.scope is not None else plan.scopes
         mandatory, wanted = missing_scopes(plan, token)
         # A workload cannot do its work without a mandatory scope; one that was only wished for is told, not refused.
@@ -179,11 +181,15 @@ class Acquirer:
             base_url=plan.base_url,
             captured=token.captured,
         )
-        return Acquired(content, window, granted, wanted)
+        return Acquired(content, window, granted, wanted, read)
 
 
 def values(resolved: Mapping[str, Resolved]) -> dict[str, Sensitive]:
     return {name: one.value for name, one in resolved.items()}
+
+
+def markers(resolved: Mapping[str, Resolved]) -> dict[str, str]:
+    return {name: one.marker for name, one in resolved.items() if one.marker is not None}
 
 
 def _plain(credentials: Mapping[str, Sensitive], name: str) -> str | None:

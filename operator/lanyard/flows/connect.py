@@ -22,7 +22,7 @@ from lanyard.connectors.selection import Plan, plan_for
 from lanyard.errors import KubernetesError, LanyardError, SpecError
 from lanyard.flows.acquire import Acquired, Acquirer, Waiting
 from lanyard.flows.catalogue import Catalogue
-from lanyard.flows.inputs import digest_of
+from lanyard.flows.inputs import Input, digest_of, inputs_of
 from lanyard.flows.keys import Key, What
 from lanyard.flows.publish import Publisher, Target, Written
 from lanyard.flows.queue import WorkQueue
@@ -53,6 +53,7 @@ class Gathered:
     spec: ConnectionSpec | None
     plan: Plan | None
     problem: LanyardError | None
+    inputs: tuple[Input, ...]
     digest: str
     target: Target
     published_version: str | None
@@ -99,7 +100,12 @@ class Connect:
             return
         memory = record.memory = record.memory or Memory()
         now = self._clock()
-        gathered = await self._gather(record, memory)
+        try:
+            gathered = await self._gather(record, memory)
+        except LanyardError:
+            # Only a look at our own Secret can fail here, and then nothing is known that was not known before.
+            queue.at(key, now + self._pace.first)
+            return
         decision = decide(gathered.facts, now)
         self._tally.count("lanyard_reconciles", key.what.value, type(decision).__name__)
         match decision:
@@ -117,7 +123,8 @@ class Connect:
     async def _gather(self, record: Record, memory: Memory) -> Gathered:
         spec, connector, plan, problem = self._understand(record)
         target = Target(secret_name(record.key.name, spec), spec.secret.type) if spec is not None else Target("", "")
-        digest = digest_of(record, spec, connector, self._world) if spec is not None else ""
+        inputs = inputs_of(record.key.namespace, spec, connector, self._world) if spec is not None else ()
+        digest = digest_of(record, inputs)
         status = record.parsed_status()
         ours = self._world.published.get(Key(What.SECRET, record.key.namespace, target.name))
         published = ours if ours is not None and ours.owner == record.uid else None
@@ -134,7 +141,7 @@ class Connect:
             next_refresh_at=moment(status.get("nextRefreshAt")),
             expires_at=moment(status.get("expiresAt")),
         )
-        return Gathered(spec, plan, problem, digest, target, published.version if published else None, facts)
+        return Gathered(spec, plan, problem, inputs, digest, target, published.version if published else None, facts)
 
     def _understand(
         self, record: Record
@@ -188,9 +195,7 @@ class Connect:
         acquired = await self._acquirer.acquire(record, gathered.spec, gathered.plan)
         if isinstance(acquired, Waiting):
             return acquired
-        # The versions that were read on the way are what the credential is made from, not those seen before.
-        digest = digest_of(record, gathered.spec, gathered.plan.connector, self._world)
-        memory.received = replace(acquired, digest=digest)
+        memory.received = replace(acquired, digest=digest_of(record, gathered.inputs, acquired.read))
         return None
 
     async def _publish(self, record: Record, memory: Memory, target: Target) -> Acquired | None:
@@ -219,6 +224,9 @@ class Connect:
         queue.at(record.key, _earliest(until, view.next_at, _expiry(status, now)))
         if not await self._reporter.report(record, status, verdicts, now):
             queue.at(record.key, now + self._pace.first)
+        if result.acquired is not None and result.acquired.digest != gathered.digest:
+            # Made from other versions than those decided upon: look whether they are still the newest.
+            queue.add(record.key)
 
     def _view(self, record: Record, gathered: Gathered, result: Result, now: datetime) -> View:
         """The pass in the words of `rules.status`."""

@@ -7,7 +7,9 @@ attempt is made at once.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from lanyard.api.connection import ConnectionSpec, CredentialSource
@@ -53,27 +55,37 @@ def _connection_sources(key: Key, spec: Mapping[str, Any]) -> set[Key]:
     return found
 
 
-def digest_of(record: Record, spec: ConnectionSpec, connector: Connector | None, world: World) -> str:
-    """Digest over the spec that matters, the connector, and the version of every source as known now."""
-    relevant: Mapping[str, Any] = json.loads(record.spec)
-    digest = hashlib.sha256(
-        json.dumps(
-            {name: value for name, value in relevant.items() if name not in _IRRELEVANT}, sort_keys=True
-        ).encode()
-    )
-    for version in _versions(record.key.namespace, spec, connector, world):
-        digest.update(b"\0" + version.encode())
-    return digest.hexdigest()[:16]
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One thing a credential is made from: its version as the API server shows it, and as a store answered it."""
+
+    name: str
+    version: str
+    in_store: str | None = None
+    """Marker of the version in a store that was seen last; None where no store is involved."""
 
 
-def _versions(namespace: str, spec: ConnectionSpec, connector: Connector | None, world: World) -> Iterator[str]:
-    yield connector.digest if connector is not None else "no connector"
+def inputs_of(namespace: str, spec: ConnectionSpec, connector: Connector | None, world: World) -> tuple[Input, ...]:
+    """The versions as known now. Taken before anything is read: what changes meanwhile then counts as a change."""
+    found = [Input("", connector.digest if connector is not None else "no connector")]
     for name, source in sorted(spec.credentials.items()):
         key = asset_key(namespace, source)
         if key is not None:
-            yield f"{name}={_asset_version(namespace, key, world)}"
+            found.append(_asset_input(name, namespace, key, world))
         elif source.secret_ref is not None:
-            yield f"{name}={_secret_version(Key(What.SECRET, namespace, source.secret_ref.name), world)}"
+            found.append(Input(name, _secret_version(Key(What.SECRET, namespace, source.secret_ref.name), world)))
+    return tuple(found)
+
+
+def digest_of(record: Record, inputs: tuple[Input, ...], read: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Digest over the spec that matters and its inputs; `read` has the markers of what was in fact read, by name."""
+    relevant: Mapping[str, Any] = json.loads(record.spec)
+    kept = {name: value for name, value in relevant.items() if name not in _IRRELEVANT}
+    digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode())
+    for one in inputs:
+        in_store = read.get(one.name, one.in_store) if one.in_store is not None else ""
+        digest.update(f"\0{one.name}={one.version}/{in_store}".encode())
+    return digest.hexdigest()[:16]
 
 
 def _secret_version(key: Key, world: World) -> str:
@@ -81,18 +93,19 @@ def _secret_version(key: Key, world: World) -> str:
     return f"{known.uid}/{known.version}" if known is not None else "absent"
 
 
-def _asset_version(namespace: str, key: Key, world: World) -> str:
+def _asset_input(name: str, namespace: str, key: Key, world: World) -> Input:
     record = world.get(key)
     if record is None:
-        return "absent"
-    own = f"{record.uid}/{record.generation}"
-    labels = json.dumps(world.namespaces.get(namespace), sort_keys=True) if key.namespace != namespace else ""
-    behind = []
+        return Input(name, "absent")
+    parts = [record.uid, str(record.generation)]
+    if key.namespace != namespace:
+        parts.append(json.dumps(world.namespaces.get(namespace), sort_keys=True))
+    in_store = None
     for source in record.sources:
         if source.what is What.SECRET:
-            behind.append(_secret_version(source, world))
+            parts.append(_secret_version(source, world))
         else:
             store = world.get(source)
-            behind.append(f"{store.uid}/{store.generation}" if store is not None else "absent")
-            behind.append(world.asset_versions.get(key, ""))
-    return "/".join((own, labels, *behind))
+            parts.append(f"{store.uid}/{store.generation}" if store is not None else "absent")
+            in_store = world.asset_versions.get(key, "")
+    return Input(name, "/".join(parts), in_store)

@@ -47,6 +47,7 @@ class Inspect:
         record = self._world.get(key)
         if record is None:
             self._attempts.pop(key, None)
+            self._resolver.forget(key)
             queue.at(key, None)
             return
         first_look = key not in self._attempts

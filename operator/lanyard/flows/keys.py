@@ -11,7 +11,7 @@ class What(StrEnum):
     CONNECTOR = "Connector"
     STORE = "CredentialStore"
     ASSET = "CredentialAssetRef"
-    SECRET = "Secret"  # noqa: S105 - a kind
+    SECRET = "Secret"
 
 
 class Key(NamedTuple):

@@ -17,7 +17,7 @@ class ReadableSecrets:
     def slim(self, metadata: dict[str, Any]) -> SecretVersion:
         return _version(metadata)
 
-    def replace(self, everything: list[SecretVersion]) -> None:
+    def replace(self, everything: list[SecretVersion], version: str) -> None:  # noqa: ARG002 - what is gone is gone
         now = {Key(What.SECRET, one.namespace, one.name): one for one in everything}
         before = _within(self._world.readable, self._namespace)
         for gone in before.keys() - now.keys():
@@ -49,26 +49,30 @@ class PublishedSecrets:
     def slim(self, metadata: dict[str, Any]) -> SecretVersion:
         return _version(metadata)
 
-    def replace(self, everything: list[SecretVersion]) -> None:
+    def replace(self, everything: list[SecretVersion], version: str) -> None:
         now = {Key(What.SECRET, one.namespace, one.name): one for one in everything}
         before = _within(self._world.published, self._namespace)
         for gone in before.keys() - now.keys():
-            del self._world.published[gone]
-        self._world.published.update(now)
-        for key in before.keys() | now.keys():
-            if before.get(key) != now.get(key):
-                self._wake(now.get(key) or before[key])
+            # What was written after the list was taken is not in it and yet is there.
+            if not _is_after(before[gone].version, version):
+                self.forget(before[gone])
+        for one in now.values():
+            self.change(one)
 
     def change(self, one: SecretVersion) -> None:
         key = Key(What.SECRET, one.namespace, one.name)
-        if self._world.published.get(key) != one:
+        known = self._world.published.get(key)
+        # Our own write is known before the watch tells of it, and of what came before it.
+        if known is None or (known != one and not is_older(one, known)):
             self._world.published[key] = one
             self._wake(one)
 
     def forget(self, one: SecretVersion) -> None:
         key = Key(What.SECRET, one.namespace, one.name)
-        if self._world.published.pop(key, None) is not None:
-            self._wake(one)
+        known = self._world.published.get(key)
+        if known is not None and known.uid == one.uid:
+            del self._world.published[key]
+            self._world.nudge(key)
 
     def _wake(self, one: SecretVersion) -> None:
         for key in self._world.dependents(Key(What.SECRET, one.namespace, one.name)):
@@ -84,7 +88,7 @@ class Namespaces:
     def slim(self, metadata: dict[str, Any]) -> tuple[str, dict[str, str]]:
         return metadata["name"], metadata.get("labels") or {}
 
-    def replace(self, everything: list[tuple[str, dict[str, str]]]) -> None:
+    def replace(self, everything: list[tuple[str, dict[str, str]]], version: str) -> None:  # noqa: ARG002 - names only
         self._world.namespaces = dict(everything)
 
     def change(self, one: tuple[str, dict[str, str]]) -> None:
@@ -99,6 +103,15 @@ class Namespaces:
 
     def forget(self, one: tuple[str, dict[str, str]]) -> None:
         self._world.namespaces.pop(one[0], None)
+
+
+def is_older(one: SecretVersion, than: SecretVersion) -> bool:
+    """Versions of one kind compare as numbers (KEP-5504); what does not is taken as news."""
+    return one.uid == than.uid and _is_after(than.version, one.version)
+
+
+def _is_after(version: str, than: str) -> bool:
+    return version.isdigit() and than.isdigit() and int(version) > int(than)
 
 
 def _within(known: dict[Key, SecretVersion], namespace: str) -> dict[Key, SecretVersion]:

@@ -8,6 +8,7 @@
 A value is cached under the versions of everything that leads to it, so a change is a different key.
 """
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -27,7 +28,7 @@ from lanyard.reasons import Reason
 from lanyard.sensitive import Sensitive
 from lanyard.stores import secrets
 from lanyard.stores.cache import CredentialCache
-from lanyard.stores.value import CacheKey, StoreValue
+from lanyard.stores.value import KEYED, CacheKey, StoreValue
 from lanyard.stores.vault import Login, VaultReader
 
 USABLE = "text of at most 64 KiB without a NUL character"
@@ -41,6 +42,8 @@ class Resolved:
     value: Sensitive
     cache_key: CacheKey
     version: str
+    marker: str | None = None
+    """What stands for the version in a digest; None where the API server shows the version."""
 
 
 class Resolver:
@@ -60,6 +63,7 @@ class Resolver:
         self._vault = vault
         self._tally = tally
         self._labels_required = labels_required
+        self._seen: dict[Key, str] = {}
 
     async def resolve(self, key: Key, spec: ConnectionSpec) -> dict[str, Resolved]:
         """Every credential of a Connection. SourceError names the first that cannot be had."""
@@ -74,12 +78,12 @@ class Resolver:
     async def check_asset(self, record: Record) -> bool:
         """Resolve an asset and every key that it declares; True when its store holds another version than before."""
         spec = parsed_asset(record)
-        before = self._world.asset_versions.get(record.key)
-        if spec.store is not None and before is not None:
+        before, seen = self._world.asset_versions.get(record.key), self._seen.get(record.key)
+        if spec.store is not None and seen is not None:
             store, store_spec = self._store(spec.store, record.key.namespace)
             login = self._login(record, spec, store, store_spec)
-            if await self._vault.current_version(login, spec.path, spec.version) != before:
-                self._cache.invalidate(_cache_key(record, login), before)
+            if await self._vault.current_version(login, spec.path, spec.version) != seen:
+                self._cache.invalidate(_cache_key(record, login), seen)
         value, _ = await self._behind(record, spec)
         for field in spec.keys.values():
             _field(value, spec, field)
@@ -130,7 +134,8 @@ class Resolver:
         if name not in spec.keys:
             raise SourceError(Reason.ASSET_KEY_MISSING, name=asset.name, key=name)
         value, cache_key = await self._behind(record, spec)
-        resolved = Resolved(_field(value, spec, spec.keys[name]), cache_key, value.version)
+        marker = self._world.asset_versions[asset] if spec.store is not None else None
+        resolved = Resolved(_field(value, spec, spec.keys[name]), cache_key, value.version, marker)
         audit("resolve", "resolved", object_name=str(key), uid=record.uid, asset=str(asset), key=name)
         return resolved
 
@@ -153,8 +158,24 @@ class Resolver:
             parse_duration(spec.cache_ttl),
             lambda: self._vault.read(login, spec.path, spec.version),
         )
-        self._world.asset_versions[record.key] = value.version
+        self._note(record.key, value.version)
         return value, cache_key
+
+    def forget(self, asset: Key) -> None:
+        self._seen.pop(asset, None)
+
+    def _note(self, asset: Key, version: str) -> None:
+        """Remember a version that a store answered, by a marker that another process can compare.
+
+        A digest keyed in this process becomes a marker that changes whenever the digest does; after a restart the
+        first digest changes nothing, for nothing is known of what it was before.
+        """
+        before = self._seen.get(asset)
+        self._seen[asset] = version
+        if not version.startswith(KEYED):
+            self._world.asset_versions[asset] = version
+        elif asset not in self._world.asset_versions or before not in {None, version}:
+            self._world.asset_versions[asset] = f"seen-{uuid.uuid4().hex[:8]}"
 
     async def _secret(self, namespace: str, name: str) -> tuple[CacheKey, StoreValue]:
         known = self._world.readable.get(Key(What.SECRET, namespace, name))
@@ -204,7 +225,9 @@ class Resolver:
         try:
             labels = (await self._kube.get(path, metadata_only=True))["metadata"].get("labels") or {}
             if self._labels_required and labels.get(PRESENTABLE_LABEL) != "true":
-                raise SourceError(Reason.SERVICE_ACCOUNT_NOT_PRESENTABLE, name=account, namespace=namespace)
+                raise SourceError(
+                    Reason.SERVICE_ACCOUNT_NOT_PRESENTABLE, kind="serviceaccount", name=account, namespace=namespace
+                )
             return await self._kube.token_request(namespace, account, audience)
         except KubernetesError as error:
             if error.code == 404:

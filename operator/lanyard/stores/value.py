@@ -8,6 +8,9 @@ from lanyard.sensitive import Sensitive
 
 VALUE_LIMIT = 64 * 1024
 
+KEYED = "keyed-"
+"""Begins a version that is a digest of the content under this process's key: it means nothing to another process."""
+
 
 @dataclass(frozen=True, slots=True)
 class CacheKey:

@@ -11,6 +11,7 @@ What the server answers for what, tried on 1.21:
 `sys/internal/ui/mounts/<mount>` tells the engine to whoever may read anything in it, so it settles most doubts.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from lanyard.clients.http import Outbound
 from lanyard.errors import StoreError
 from lanyard.reasons import Reason
 from lanyard.stores.sealed import SealedBox
-from lanyard.stores.value import StoreValue
+from lanyard.stores.value import KEYED, StoreValue
 from lanyard.stores.vault_session import Login, Session, Sessions
 from lanyard.stores.vault_wire import DEADLINE_SECONDS, Reply, Wire
 
@@ -102,15 +103,19 @@ class VaultReader:
             if data.keys() == {"data", "metadata"} and isinstance(data["metadata"], dict):
                 return None
             content = json.dumps(data, sort_keys=True).encode()
-            return StoreValue.sort(data, self._box.fingerprint(content))
+            return StoreValue.sort(data, KEYED + self._box.fingerprint(content))
         fields, metadata = data.get("data"), data.get("metadata")
         if not isinstance(fields, dict) or not isinstance(metadata, dict) or "version" not in metadata:
             return None
         return StoreValue.sort(fields, self._version(metadata["version"], metadata))
 
     def _version(self, number: object, metadata: dict[str, Any]) -> str:
-        """The time is part of it: a secret that was removed and written again begins at version 1 again."""
-        return self._box.fingerprint(json.dumps([str(number), metadata.get("created_time")]).encode())
+        """The time is part of it: a secret that was removed and written again begins at version 1 again.
+
+        Not keyed, for it says nothing of the content: a restart has to know the version again.
+        """
+        written = hashlib.sha256(str(metadata.get("created_time")).encode()).hexdigest()[:8]
+        return f"{number}-{written}"
 
     def _from_metadata(self, reply: Reply, version: str | None) -> str | None:
         """None when a read has to decide: no such version, destroyed, deleted now or at a time to come."""
