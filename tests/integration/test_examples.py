@@ -16,7 +16,7 @@ from support.quickstart import overlay
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 METHODS = sorted((EXAMPLES / "methods").glob("*.yaml"))
-PLAIN = sorted([*METHODS, *(EXAMPLES / "quickstart").glob("[0-9]*.yaml")])
+PLAIN = sorted([*METHODS, *(EXAMPLES / "stores").glob("*.yaml"), *(EXAMPLES / "quickstart").glob("[0-9]*.yaml")])
 PLACES = ["staging", "production"]
 
 
