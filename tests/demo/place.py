@@ -3,20 +3,15 @@
 All that a provider's console and a platform team would have done before a team writes its first Connection.
 """
 
-import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from localenv.environment import Environment
+from support import quickstart
 from support.install import NAMESPACE, install_chart
 from support.operator import OperatorProcess
 
-ROOT = Path(__file__).parents[2]
-QUICKSTART = ROOT / "examples" / "quickstart"
 TEAM, ACCOUNT, CLIENT, PATH = "sales", "crm", "crm", "apps/crm"
 POLICY = 'path "kv/data/apps/*" { capabilities = ["read"] }\npath "kv/metadata/apps/*" { capabilities = ["read"] }'
 
@@ -74,25 +69,9 @@ def start_operator(environment: Environment) -> OperatorProcess:
 
 def overlay(environment: Environment) -> Path:
     """A kustomization over examples/quickstart with the addresses of the servers that were just started."""
-    folder = environment.run_dir / "overlay"
-    folder.mkdir()
-    store = _patch("CredentialStore", {"name": "team-vault"}, {"vault": _vault(environment)})
-    connection = _patch(
-        "Connection", {"name": ACCOUNT, "namespace": TEAM}, {"parameters": {"token_url": environment.oauth.token_url}}
+    return quickstart.overlay(
+        environment.run_dir / "overlay",
+        vault_address=environment.vault.url,
+        vault_ca=environment.pki.ca_path.read_text(),
+        token_url=environment.oauth.token_url,
     )
-    document = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "resources": [os.path.relpath(QUICKSTART.resolve(), folder.resolve())],
-        "patches": [{"patch": yaml.safe_dump(store)}, {"patch": yaml.safe_dump(connection)}],
-    }
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
-    return folder
-
-
-def _vault(environment: Environment) -> dict[str, str]:
-    return {"address": environment.vault.url, "caBundle": environment.pki.ca_path.read_text()}
-
-
-def _patch(kind: str, metadata: dict[str, str], spec: dict[str, Any]) -> dict[str, Any]:
-    return {"apiVersion": "lanyard.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
