@@ -66,7 +66,6 @@ class Result:
 
     failure: LanyardError | None = None
     acquired: Acquired | None = None
-    attempted: bool = False
 
 
 class Connect:
@@ -182,12 +181,12 @@ class Connect:
                 waiting = await self._acquire(record, memory, gathered)
                 if waiting is not None:
                     return waiting
-            return Result(acquired=await self._publish(record, memory, gathered.target), attempted=True)
+            return Result(acquired=await self._publish(record, memory, gathered.target))
         except LanyardError as error:
-            return Result(failure=error, attempted=True)
+            return Result(failure=error)
         except KubernetesError as error:
             unavailable = LanyardError(Reason.KUBERNETES_UNAVAILABLE, retry_after=error.retry_after)
-            return Result(failure=unavailable, attempted=True)
+            return Result(failure=unavailable)
 
     async def _acquire(self, record: Record, memory: Memory, gathered: Gathered) -> Waiting | None:
         if gathered.plan is None or gathered.spec is None:
