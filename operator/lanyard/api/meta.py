@@ -29,7 +29,7 @@ def cel(*rules: tuple[str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules]}
 
 
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_DURATION = re.compile(r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?")
 
 Duration = Annotated[
     str,
@@ -128,8 +128,11 @@ class NamespaceGrant(Model):
     names: Annotated[list[NamespaceName], Field(max_length=256, description="Namespaces by name.")] = []
     selector: LabelSelector | None = Field(None, description="Namespaces by label; an empty selector admits all.")
 
-    def admits(self, namespace: str, labels: dict[str, str]) -> bool:
-        return namespace in self.names or (self.selector is not None and self.selector.matches(labels))
+    def admits(self, namespace: str, labels: dict[str, str] | None) -> bool:
+        """Labels that are not known (None) match no selector: `DoesNotExist` would match what was not looked at."""
+        if namespace in self.names:
+            return True
+        return self.selector is not None and labels is not None and self.selector.matches(labels)
 
 
 class ConditionModel(Model):

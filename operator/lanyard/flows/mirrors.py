@@ -89,20 +89,26 @@ class Namespaces:
         return metadata["name"], metadata.get("labels") or {}
 
     def replace(self, everything: list[tuple[str, dict[str, str]]], version: str) -> None:  # noqa: ARG002 - names only
-        self._world.namespaces = dict(everything)
+        before, self._world.namespaces = self._world.namespaces, dict(everything)
+        for name, labels in everything:
+            if before.get(name) != labels:
+                self._wake(name)
 
     def change(self, one: tuple[str, dict[str, str]]) -> None:
         name, labels = one
         before = self._world.namespaces.get(name)
         self._world.namespaces[name] = labels
-        if before is not None and before != labels:
-            for what in (What.CONNECTION, What.ASSET):
-                for key in self._world.objects[what]:
-                    if key.namespace == name:
-                        self._world.wake(key)
+        if before != labels:
+            self._wake(name)
 
     def forget(self, one: tuple[str, dict[str, str]]) -> None:
         self._world.namespaces.pop(one[0], None)
+
+    def _wake(self, name: str) -> None:
+        for what in (What.CONNECTION, What.ASSET):
+            for key in self._world.objects[what]:
+                if key.namespace == name:
+                    self._world.wake(key)
 
 
 def is_older(one: SecretVersion, than: SecretVersion) -> bool:

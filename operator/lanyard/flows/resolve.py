@@ -143,7 +143,7 @@ class Resolver:
         if owner == user:
             return True
         return spec.allowed_namespaces is not None and spec.allowed_namespaces.admits(
-            user, self._world.namespaces.get(user, {})
+            user, self._world.namespaces.get(user)
         )
 
     async def _behind(self, record: Record, spec: AssetSpec) -> tuple[StoreValue, CacheKey]:
@@ -198,7 +198,7 @@ class Resolver:
         if record is None:
             raise SourceError(Reason.STORE_NOT_FOUND, store=name)
         spec = parsed_store(record)
-        if not spec.allowed_namespaces.admits(namespace, self._world.namespaces.get(namespace, {})):
+        if not spec.allowed_namespaces.admits(namespace, self._world.namespaces.get(namespace)):
             raise SourceError(Reason.STORE_NOT_ADMITTED, store=name)
         return record, spec
 

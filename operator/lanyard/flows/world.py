@@ -83,6 +83,7 @@ class World:
         else:
             if known is not None:
                 self._unlink(known)
+                self.asset_versions.pop(key, None)
             status = body.get("status") or {}
             record = Record(key, metadata["uid"], metadata.get("generation", 0), _text(spec), _text(status))
             self.objects[what][key] = record

@@ -1,0 +1,206 @@
+from typing import Any
+
+import pytest
+
+from lanyard.flows.inputs import sources_of
+from lanyard.flows.keys import Key, What
+from lanyard.flows.mirrors import Namespaces, PublishedSecrets, ReadableSecrets
+from lanyard.flows.world import SecretVersion, World
+
+CRM = Key(What.CONNECTION, "sales", "crm")
+SHOP = Key(What.CONNECTION, "shop", "till")
+SHOP_ASSET = Key(What.ASSET, "shop", "till-app")
+APP = Key(What.SECRET, "sales", "crm-app")
+TOKEN = Key(What.SECRET, "sales", "crm-token")
+
+
+def secret(key: Key = APP, version: str = "10", uid: str = "uid-1", owner: str = "") -> SecretVersion:
+    return SecretVersion(key.namespace, key.name, uid, version, owner)
+
+
+def metadata(one: SecretVersion) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "namespace": one.namespace,
+        "name": one.name,
+        "uid": one.uid,
+        "resourceVersion": one.version,
+    }
+    if one.owner:
+        shown["labels"] = {"lanyard.dev/connection-uid": one.owner}
+    return shown
+
+
+@pytest.fixture
+def woken() -> list[Key]:
+    return []
+
+
+@pytest.fixture
+def world(woken: list[Key]) -> World:
+    world = World(wake=woken.append, sources_of=sources_of)
+    for key in (CRM, SHOP):
+        ref = {"secretRef": {"name": f"{key.name}-app", "key": "password"}}
+        observed = {
+            "metadata": {"namespace": key.namespace, "name": key.name, "uid": f"uid-of-{key.name}", "generation": 1},
+            "spec": {"connector": "salesforce", "credentials": {"clientSecret": ref}},
+        }
+        world.observe(What.CONNECTION, observed)
+    asset = {"metadata": {"namespace": "shop", "name": "till-app", "uid": "a"}, "spec": {"path": "x"}}
+    world.observe(What.ASSET, asset)
+    woken.clear()
+    return world
+
+
+def test_a_secret_is_kept_by_name_uid_and_version_only() -> None:
+    full = metadata(secret()) | {"managedFields": [{"much": "text"}], "annotations": {"a": "b"}, "labels": None}
+    mirror = ReadableSecrets(World(wake=lambda _: None, sources_of=sources_of))
+    assert mirror.slim(full) == secret()
+
+
+def test_a_published_secret_tells_whose_it_is() -> None:
+    mirror = PublishedSecrets(World(wake=lambda _: None, sources_of=sources_of))
+    assert mirror.slim(metadata(secret(owner="u"))).owner == "u"
+
+
+@pytest.mark.spec("C10")
+def test_a_new_version_of_a_readable_secret_wakes_who_uses_it(world: World, woken: list[Key]) -> None:
+    mirror = ReadableSecrets(world)
+    mirror.change(secret())
+    mirror.change(secret(version="11"))
+    assert woken == [CRM, CRM]
+    assert world.readable == {APP: secret(version="11")}
+
+
+def test_the_same_version_told_twice_wakes_nobody(world: World, woken: list[Key]) -> None:
+    mirror = ReadableSecrets(world)
+    mirror.change(secret())
+    woken.clear()
+    mirror.change(secret())
+    mirror.replace([secret()], "50")
+    assert woken == []
+
+
+@pytest.mark.spec("C10")
+def test_a_readable_secret_that_vanished_wakes_who_used_it(world: World, woken: list[Key]) -> None:
+    mirror = ReadableSecrets(world)
+    mirror.change(secret())
+    woken.clear()
+    mirror.forget(secret(version="12"))
+    mirror.forget(secret(version="12"))
+    assert woken == [CRM]
+    assert world.readable == {}
+
+
+def test_a_full_list_replaces_and_wakes_only_what_differs(world: World, woken: list[Key]) -> None:
+    mirror = ReadableSecrets(world)
+    ghost, same, changed = (Key(What.SECRET, "sales", name) for name in ("ghost", "same", "crm-app"))
+    mirror.replace([secret(ghost), secret(same), secret(changed)], "50")
+    woken.clear()
+    mirror.replace([secret(same), secret(changed, "11"), secret(Key(What.SECRET, "shop", "till-app"))], "60")
+    assert {*woken} == {CRM, SHOP}
+    assert world.readable.keys() == {same, changed, Key(What.SECRET, "shop", "till-app")}
+
+
+@pytest.mark.parametrize("mirror", [ReadableSecrets, PublishedSecrets])
+def test_a_list_of_one_namespace_says_nothing_about_another(mirror: Any, world: World) -> None:
+    mirror(world, "sales").replace([secret()], "50")
+    mirror(world, "shop").replace([secret(Key(What.SECRET, "shop", "till-app"))], "50")
+    mirror(world, "sales").replace([], "60")
+    known = {**world.readable, **world.published}
+    assert known.keys() == {Key(What.SECRET, "shop", "till-app")}
+
+
+@pytest.mark.spec("C17")
+def test_an_edited_workload_secret_wakes_its_connection(world: World, woken: list[Key]) -> None:
+    mirror = PublishedSecrets(world)
+    world.published[TOKEN] = secret(TOKEN, "20", owner="uid-of-crm")
+    mirror.change(secret(TOKEN, "21", owner="uid-of-crm"))
+    assert woken == [CRM]
+
+
+def test_our_own_write_coming_back_wakes_nobody(world: World, woken: list[Key]) -> None:
+    mirror = PublishedSecrets(world)
+    world.published[TOKEN] = secret(TOKEN, "20")
+    for version in ("18", "19", "20"):
+        mirror.change(secret(TOKEN, version))
+    assert woken == []
+    assert world.published[TOKEN].version == "20"
+
+
+def test_a_replaced_workload_secret_is_news_whatever_its_version(world: World, woken: list[Key]) -> None:
+    mirror = PublishedSecrets(world)
+    world.published[TOKEN] = secret(TOKEN, "20")
+    mirror.change(secret(TOKEN, "7", uid="uid-2"))
+    assert woken == [CRM]
+
+
+@pytest.mark.spec("C17")
+def test_a_deleted_workload_secret_wakes_its_connection(world: World, woken: list[Key]) -> None:
+    mirror = PublishedSecrets(world)
+    world.published[TOKEN] = secret(TOKEN, "20")
+    mirror.forget(secret(TOKEN, "21"))
+    assert woken == [CRM]
+    assert world.published == {}
+
+
+def test_the_late_end_of_a_former_secret_does_not_take_its_successor(world: World, woken: list[Key]) -> None:
+    mirror = PublishedSecrets(world)
+    world.published[TOKEN] = secret(TOKEN, "30", uid="uid-2")
+    mirror.forget(secret(TOKEN, "21", uid="uid-1"))
+    assert woken == []
+    assert TOKEN in world.published
+
+
+def test_a_list_older_than_our_write_does_not_undo_it(world: World, woken: list[Key]) -> None:
+    mirror = PublishedSecrets(world)
+    world.published[TOKEN] = secret(TOKEN, "55")
+    mirror.replace([], "50")
+    assert TOKEN in world.published
+    mirror.replace([secret(TOKEN, "40")], "50")
+    assert world.published[TOKEN].version == "55"
+    assert woken == []
+    mirror.replace([], "60")
+    assert world.published == {}
+    assert woken == [CRM]
+
+
+@pytest.mark.spec("A9")
+def test_changed_labels_of_a_namespace_wake_what_lives_there(world: World, woken: list[Key]) -> None:
+    mirror = Namespaces(world)
+    mirror.replace([("shop", {"team": "a"}), ("sales", {})], "50")
+    woken.clear()
+    mirror.change(("shop", {"team": "a"}))
+    assert woken == []
+    mirror.change(("shop", {"team": "b"}))
+    assert woken == [SHOP, SHOP_ASSET]
+    assert world.namespaces == {"shop": {"team": "b"}, "sales": {}}
+
+
+@pytest.mark.spec("A9")
+def test_labels_that_changed_while_nobody_watched_wake_too(world: World, woken: list[Key]) -> None:
+    mirror = Namespaces(world)
+    mirror.replace([("shop", {"team": "a"}), ("sales", {})], "50")
+    woken.clear()
+    mirror.replace([("shop", {"team": "b"}), ("sales", {})], "60")
+    assert woken == [SHOP, SHOP_ASSET]
+
+
+@pytest.mark.spec("A9")
+def test_a_namespace_that_is_told_after_its_objects_wakes_them(world: World, woken: list[Key]) -> None:
+    """Until then nobody could say which selectors it fits."""
+    Namespaces(world).change(("shop", {"team": "a"}))
+    assert woken == [SHOP, SHOP_ASSET]
+
+
+def test_a_namespace_that_is_gone_is_forgotten(world: World) -> None:
+    mirror = Namespaces(world)
+    mirror.replace([("shop", {}), ("sales", {})], "50")
+    mirror.forget(("shop", {}))
+    mirror.replace([("hr", {})], "60")
+    assert world.namespaces == {"hr": {}}
+
+
+def test_labels_are_kept_and_nothing_else_of_a_namespace() -> None:
+    mirror = Namespaces(World(wake=lambda _: None, sources_of=sources_of))
+    assert mirror.slim({"name": "shop", "labels": {"a": "b"}, "uid": "u"}) == ("shop", {"a": "b"})
+    assert mirror.slim({"name": "shop"}) == ("shop", {})

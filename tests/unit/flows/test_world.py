@@ -1,0 +1,200 @@
+from typing import Any
+
+import pytest
+
+from lanyard.flows.inputs import sources_of
+from lanyard.flows.keys import Key, What
+from lanyard.flows.world import World
+
+CONNECTION = Key(What.CONNECTION, "sales", "crm")
+ASSET = Key(What.ASSET, "shared", "crm-app")
+STORE = Key(What.STORE, "", "team-vault")
+LOGIN = Key(What.SECRET, "platform", "approle")
+SPECS: dict[What, dict[str, Any]] = {
+    What.CONNECTION: {
+        "connector": "salesforce",
+        "credentials": {"clientSecret": {"credentialAssetRef": {"name": "crm-app", "namespace": "shared", "key": "p"}}},
+    },
+    What.ASSET: {"store": "team-vault", "path": "apps/crm", "keys": {"p": "password"}},
+    What.STORE: {
+        "vault": {"auth": {"appRole": {"secretIdRef": {"namespace": "platform", "name": "approle", "key": "id"}}}}
+    },
+}
+
+
+class Woken(list[Key]):
+    def take(self) -> list[Key]:
+        taken = list(self)
+        self.clear()
+        return taken
+
+
+@pytest.fixture
+def woken() -> Woken:
+    return Woken()
+
+
+@pytest.fixture
+def world(woken: Woken) -> World:
+    return World(wake=woken.append, sources_of=sources_of)
+
+
+def body(key: Key, *, uid: str = "uid-1", generation: int = 1, **members: Any) -> dict[str, Any]:
+    metadata = {"name": key.name, "uid": uid, "generation": generation}
+    if key.namespace:
+        metadata["namespace"] = key.namespace
+    return {"metadata": metadata, "spec": SPECS[key.what]} | members
+
+
+def see(world: World, *keys: Key, **members: Any) -> None:
+    for key in keys:
+        world.observe(key.what, body(key, **members))
+
+
+def test_an_object_that_appears_is_known_and_woken(world: World, woken: Woken) -> None:
+    see(world, CONNECTION, status={"expiresAt": "2026-03-01T12:00:00Z"})
+    record = world.get(CONNECTION)
+    assert record is not None
+    assert (record.uid, record.generation) == ("uid-1", 1)
+    assert record.parsed_status() == {"expiresAt": "2026-03-01T12:00:00Z"}
+    assert woken == [CONNECTION]
+
+
+def test_our_own_status_coming_back_wakes_nobody(world: World, woken: Woken) -> None:
+    see(world, CONNECTION)
+    record = world.get(CONNECTION)
+    assert record is not None
+    record.status = b'{"ours":1}'
+    woken.clear()
+    see(world, CONNECTION, status={"older": 1})
+    assert woken == []
+    assert record.parsed_status() == {"ours": 1}, "what was written is known better than what comes back"
+
+
+def test_a_new_generation_replaces_the_spec_and_keeps_the_memory(world: World, woken: Woken) -> None:
+    see(world, CONNECTION)
+    record = world.get(CONNECTION)
+    assert record is not None
+    record.memory = "kept"
+    woken.clear()
+    world.observe(What.CONNECTION, body(CONNECTION, generation=2) | {"spec": {"connector": "zoom"}})
+    assert world.get(CONNECTION) is record
+    assert (record.generation, record.spec, record.memory) == (2, b'{"connector":"zoom"}', "kept")
+    assert woken == [CONNECTION]
+
+
+def test_an_older_generation_that_comes_late_changes_nothing(world: World, woken: Woken) -> None:
+    see(world, CONNECTION, generation=3)
+    woken.clear()
+    see(world, CONNECTION, generation=2)
+    assert woken == []
+
+
+@pytest.mark.spec("K2")
+def test_a_namesake_is_a_new_object(world: World, woken: Woken) -> None:
+    see(world, CONNECTION, status={"expiresAt": "2026-03-01T12:00:00Z"})
+    before = world.get(CONNECTION)
+    assert before is not None
+    before.memory = "of the old one"
+    woken.clear()
+    see(world, CONNECTION, uid="uid-2")
+    after = world.get(CONNECTION)
+    assert after is not None
+    assert after is not before
+    assert (after.uid, after.memory, after.parsed_status()) == ("uid-2", None, {})
+    assert woken == [CONNECTION]
+    assert world.dependents(ASSET) == {CONNECTION}
+
+
+def test_the_late_news_of_a_deletion_does_not_take_the_namesake(world: World, woken: Woken) -> None:
+    see(world, CONNECTION)
+    see(world, CONNECTION, uid="uid-2")
+    woken.clear()
+    world.forget(CONNECTION, "uid-1")
+    assert world.get(CONNECTION) is not None
+    assert woken == []
+
+
+def test_a_namesake_of_an_asset_does_not_inherit_its_version(world: World) -> None:
+    see(world, ASSET, status={"version": "7"})
+    assert world.asset_versions[ASSET] == "7"
+    see(world, ASSET, uid="uid-2")
+    assert ASSET not in world.asset_versions
+
+
+def test_what_was_deleted_is_forgotten_and_its_dependents_are_woken(world: World, woken: Woken) -> None:
+    see(world, CONNECTION, ASSET, status={"version": "7"})
+    woken.clear()
+    world.forget(ASSET)
+    assert world.get(ASSET) is None
+    assert ASSET not in world.asset_versions
+    assert woken == [ASSET, CONNECTION]
+    assert world.dependents(STORE) == frozenset()
+
+
+def test_what_is_being_deleted_is_forgotten(world: World) -> None:
+    see(world, CONNECTION)
+    deleting = body(CONNECTION)
+    deleting["metadata"]["deletionTimestamp"] = "2026-03-01T12:00:00Z"
+    world.observe(What.CONNECTION, deleting)
+    assert world.get(CONNECTION) is None
+
+
+def test_forgetting_what_is_not_known_changes_nothing(world: World, woken: Woken) -> None:
+    world.forget(CONNECTION)
+    assert woken == []
+
+
+def test_a_full_list_drops_ghosts_and_spares_what_came_meanwhile(world: World, woken: Woken) -> None:
+    ghost, there, new = (CONNECTION._replace(name=name) for name in ("ghost", "there", "new"))
+    see(world, ghost, there)
+    before = list(world.objects[What.CONNECTION])
+    see(world, new)
+    woken.clear()
+    assert world.retain(before, {there}) == 1
+    assert {*world.objects[What.CONNECTION]} == {there, new}
+    assert woken == [ghost]
+
+
+@pytest.mark.spec("C10", "A4")
+def test_a_change_wakes_all_that_is_made_from_it_also_through_assets(world: World, woken: Woken) -> None:
+    see(world, CONNECTION, ASSET, STORE)
+    woken.clear()
+    world.touch(LOGIN)
+    assert woken == [STORE, ASSET, CONNECTION]
+
+
+@pytest.mark.spec("C10")
+def test_a_source_that_appears_later_wakes_who_waits_for_it(world: World, woken: Woken) -> None:
+    see(world, CONNECTION)
+    woken.clear()
+    see(world, ASSET)
+    assert woken == [ASSET, CONNECTION]
+
+
+def test_a_reference_that_was_given_up_wakes_nobody(world: World, woken: Woken) -> None:
+    see(world, CONNECTION)
+    world.observe(What.CONNECTION, body(CONNECTION, generation=2) | {"spec": {"connector": "salesforce"}})
+    woken.clear()
+    world.touch(ASSET)
+    assert woken == []
+    assert world._dependents.keys() == {
+        Key(What.CONNECTOR, "", "salesforce"),
+        Key(What.SECRET, "sales", "crm-token"),
+    }, "nothing is kept of it"
+
+
+@pytest.mark.spec("A+1")
+def test_a_source_that_works_again_ends_the_back_off_of_all_behind_it(world: World, woken: Woken) -> None:
+    see(world, CONNECTION, ASSET, STORE)
+    woken.clear()
+    world.nudge(STORE)
+    assert woken == [ASSET, CONNECTION]
+    assert [record.nudged for key in (STORE, ASSET, CONNECTION) if (record := world.get(key))] == [False, True, True]
+
+
+def test_a_name_means_one_object_of_each_kind_and_namespace(world: World) -> None:
+    other = CONNECTION._replace(namespace="shop")
+    see(world, CONNECTION, other)
+    world.forget(other)
+    assert world.get(CONNECTION) is not None
