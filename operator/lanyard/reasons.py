@@ -58,7 +58,6 @@ class Reason(StrEnum):
     TOKEN_OUTLIVED = "TokenOutlivedByPropagation"
     CLOCK_SKEW = "ClockSkew"
     GRANTED = "Granted"
-    ASSUMED_GRANTED = "AssumedGranted"
     PUBLISHED = "Published"
     REACHABLE = "Reachable"
     LOGGED_IN = "LoggedIn"
@@ -170,7 +169,6 @@ CATALOGUE: dict[Reason, Entry] = {
     Reason.CLOCK_SKEW: _good(_TOKEN, "The clocks here and at {host} differ by more than 30 seconds.",
         "Synchronise the clock of the nodes (NTP); expiry times are corrected by the difference meanwhile."),
     Reason.GRANTED: _good(_SCOPES, "Every scope asked for was granted."),
-    Reason.ASSUMED_GRANTED: _good(_SCOPES, "The provider named no scopes, which means all that were asked for."),
     Reason.PUBLISHED: _good(_SECRET, "The Secret {secret} is up to date."),
     Reason.REACHABLE: _good(_READY, "The store answers; each asset logs in with its own ServiceAccount."),
     Reason.LOGGED_IN: _good(_READY, "The store answers and the shared login works."),
@@ -218,7 +216,8 @@ CATALOGUE: dict[Reason, Entry] = {
         "Correct the CredentialAssetRef; dependents follow by themselves."),
     Reason.SERVICE_ACCOUNT_NOT_FOUND: _source("The ServiceAccount {name} does not exist in {namespace}.",
         "Create it, or correct spec.serviceAccountName.", stalled=False),
-    Reason.SERVICE_ACCOUNT_NOT_PRESENTABLE: _source("The ServiceAccount {name} is not marked as one that may be presented to a store.",
+    Reason.SERVICE_ACCOUNT_NOT_PRESENTABLE: _source(
+        "The ServiceAccount {name} is not marked as one that may be presented to a store.",
         _LABEL.replace("{kind}", "serviceaccount").replace("{label}", "presentable")),
     Reason.STORE_NOT_FOUND: _source("The CredentialStore {store} does not exist.",
         "Correct spec.store, or ask the platform team to create it.", stalled=False),
