@@ -111,7 +111,7 @@ class Kube:
                         status = event.get("object", {})
                         raise KubernetesError(KubernetesStatus(status.get("code", 500), status.get("reason", "")))
                     yield event
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise KubernetesError(KubernetesStatus(0, type(error).__name__)) from None
 
     async def token_request(self, namespace: str, service_account: str, audience: str, seconds: int = 600) -> Sensitive:

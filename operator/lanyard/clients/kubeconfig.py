@@ -46,26 +46,39 @@ def in_cluster(environment: Mapping[str, str]) -> KubeConfig:
 
 def from_file(path: Path) -> KubeConfig:
     """The current context of a kubeconfig with a token or a token file. ValueError says what is missing."""
-    document: dict[str, Any] = yaml.safe_load(path.read_text())
-    context = _named(document, "contexts", document.get("current-context", ""))["context"]
-    cluster = _named(document, "clusters", context["cluster"])["cluster"]
-    user = _named(document, "users", context["user"])["user"]
-    if "token" not in user and "tokenFile" not in user:
+    try:
+        document = yaml.safe_load(path.read_text())
+    except yaml.YAMLError:
+        # The cause would quote the line, which may be that of the token.
+        raise ValueError("the kubeconfig is not YAML") from None
+    if not isinstance(document, dict):
+        raise ValueError("the kubeconfig is not a mapping")  # noqa: TRY004 - for callers it is one kind of wrong
+    context = _named(document, "contexts", "context", document.get("current-context"))
+    cluster = _named(document, "clusters", "cluster", context.get("cluster"))
+    user = _named(document, "users", "user", context.get("user"))
+    if not user.get("token") and not user.get("tokenFile"):
         raise ValueError("the kubeconfig's user has no token: give Lanyard a ServiceAccount of its own")
+    if not cluster.get("server"):
+        raise ValueError("the kubeconfig's cluster has no server")
     data = cluster.get("certificate-authority-data")
     return KubeConfig(
         server=cluster["server"].rstrip("/"),
-        ca_file=cluster.get("certificate-authority"),
-        ca_data=base64.b64decode(data).decode() if data else None,
-        token_file=user.get("tokenFile"),
-        token=Sensitive(user["token"]) if "token" in user else None,
+        ca_file=_beside(path, cluster.get("certificate-authority")),
+        ca_data=base64.b64decode("".join(data.split()), validate=True).decode() if data else None,
+        token_file=_beside(path, user.get("tokenFile")),
+        token=Sensitive(user["token"]) if user.get("token") else None,
     )
 
 
-def _named(document: dict[str, Any], section: str, name: str) -> dict[str, Any]:
-    for entry in document.get(section, ()):
-        if entry.get("name") == name:
-            found: dict[str, Any] = entry
+def _beside(kubeconfig: Path, file: str | None) -> str | None:
+    """Relative paths are meant from where the kubeconfig lies, as kubectl reads them."""
+    return str(kubeconfig.parent / file) if file else None
+
+
+def _named(document: dict[str, Any], section: str, member: str, name: str | None) -> dict[str, Any]:
+    for entry in document.get(section) or ():
+        if entry.get("name") == name and isinstance(entry.get(member), dict):
+            found: dict[str, Any] = entry[member]
             return found
     raise ValueError(f"the kubeconfig has no entry {name!r} in {section}")
 

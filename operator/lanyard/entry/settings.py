@@ -35,8 +35,9 @@ def _durations(value: Any) -> Any:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Networks = Annotated[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], BeforeValidator(_split)]
-Length = Annotated[timedelta, BeforeValidator(_duration)]
-Lengths = Annotated[tuple[timedelta, ...], BeforeValidator(_durations), Field(min_length=1)]
+# A pause or an interval of nothing would be a busy loop.
+Length = Annotated[timedelta, BeforeValidator(_duration), Field(gt=timedelta(0))]
+Lengths = Annotated[tuple[Length, ...], BeforeValidator(_durations), Field(min_length=1)]
 
 
 class Settings(BaseModel):

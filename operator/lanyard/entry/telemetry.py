@@ -34,7 +34,8 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            # asyncio writes the exceptions of forgotten tasks, text and all, into its messages.
+            "message": record.getMessage() if record.name != "asyncio" else "the event loop met a fault",
         }
         line |= {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
         if record.exc_info is not None and record.exc_info[0] is not None:
@@ -49,6 +50,8 @@ def configure_logging(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    # A line that cannot be written would else be printed with its arguments and a traceback.
+    logging.raiseExceptions = False
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     # kopf prints whole bodies and exception texts below this level (research/kopf.md 1.11).

@@ -1,0 +1,108 @@
+import ipaddress
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from lanyard.entry.settings import PREFIX, SecretAccess, Settings, SettingsError, read
+
+CANARY = "c4n4ry-value"
+
+
+def test_nothing_needs_to_be_set() -> None:
+    assert read({}) == Settings()
+    assert read({"PATH": "/bin", "HTTPS_PROXY": "http://proxy.example"}) == Settings()
+
+
+def test_every_setting_is_read_from_the_environment() -> None:
+    given = {
+        "KUBECONFIG": "/etc/kubeconfig",
+        "NAMESPACES": "sales, shop,,",
+        "SECRET_ACCESS": "namespace",
+        "CA_BUNDLE": "/etc/ca.pem",
+        "EGRESS_ALLOWED_NETWORKS": "10.0.0.0/8,fd00::/8",
+        "EGRESS_ALLOWED_HOSTS": "*.example.com",
+        "ALLOW_LOOPBACK_HTTP": "true",
+        "PROVIDER_DEADLINE": "5s",
+        "RETRY_FIRST": "1s",
+        "RETRY_LONGEST": "1m",
+        "RETRY_CONFIGURATION": "1m, 1h30m",
+        "RESYNC_INTERVAL": "1h",
+        "WATCH_RESTART_PAUSE": "2s",
+        "DRAIN_DEADLINE": "10s",
+        "WORKERS": "8",
+        "HEALTH_ADDRESS": "127.0.0.1",
+        "HEALTH_PORT": "0",
+        "LOG_LEVEL": "DEBUG",
+    }
+    assert {name.lower() for name in given} == Settings.model_fields.keys()
+    settings = read({PREFIX + name: value for name, value in given.items()})
+    assert settings == Settings(
+        kubeconfig=Path("/etc/kubeconfig"),
+        namespaces=("sales", "shop"),
+        secret_access=SecretAccess.NAMESPACE,
+        ca_bundle=Path("/etc/ca.pem"),
+        egress_allowed_networks=(ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")),
+        egress_allowed_hosts=("*.example.com",),
+        allow_loopback_http=True,
+        provider_deadline=timedelta(seconds=5),
+        retry_first=timedelta(seconds=1),
+        retry_longest=timedelta(minutes=1),
+        retry_configuration=(timedelta(minutes=1), timedelta(minutes=90)),
+        resync_interval=timedelta(hours=1),
+        watch_restart_pause=timedelta(seconds=2),
+        drain_deadline=timedelta(seconds=10),
+        workers=8,
+        health_address="127.0.0.1",
+        health_port=0,
+        log_level="DEBUG",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_ACCESS", CANARY),
+        ("EGRESS_ALLOWED_NETWORKS", f"10.0.0.0/8,{CANARY}"),
+        ("EGRESS_ALLOWED_NETWORKS", "10.0.0.1/8"),
+        ("ALLOW_LOOPBACK_HTTP", CANARY),
+        ("PROVIDER_DEADLINE", CANARY),
+        ("PROVIDER_DEADLINE", "20"),
+        ("PROVIDER_DEADLINE", ""),
+        ("PROVIDER_DEADLINE", "9" * 30 + "h"),
+        ("RESYNC_INTERVAL", "0s"),
+        ("RETRY_CONFIGURATION", ""),
+        ("RETRY_CONFIGURATION", f"5m,{CANARY}"),
+        ("RETRY_CONFIGURATION", "5m,0s"),
+        ("WORKERS", CANARY),
+        ("WORKERS", "0"),
+        ("WORKERS", "10000"),
+        ("HEALTH_PORT", "-1"),
+        ("HEALTH_PORT", "65536"),
+        ("LOG_LEVEL", "TRACE"),
+    ],
+)
+def test_a_malformed_setting_is_named_and_its_value_is_not(name: str, value: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read({PREFIX + name: value})
+    assert str(caught.value) == f"LANYARD_{name} does not have the form it needs: see docs/reference/settings.md"
+    assert caught.value.__suppress_context__, "the cause quotes the value"
+
+
+def test_an_unknown_setting_is_named_and_its_value_is_not() -> None:
+    with pytest.raises(SettingsError) as caught:
+        read({"LANYARD_RETRY_FRIST": CANARY})
+    assert str(caught.value) == "LANYARD_RETRY_FRIST is not a setting: see docs/reference/settings.md"
+
+
+def test_what_the_tests_and_the_environment_use_is_not_a_setting_of_the_operator() -> None:
+    assert read({"LANYARD_LOCALENV_BIN": "/bin", "LANYARD_TEST_X": "1", "LANYARD_BENCH_N": "1"}) == Settings()
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().workers = 3  # type: ignore[misc]
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    assert all((field.description or "").endswith(".") for field in Settings.model_fields.values())
