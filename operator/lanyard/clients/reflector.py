@@ -47,39 +47,49 @@ class Reflector(Generic[Slim]):
         self._mirror = mirror
         self._selector = selector
         self._sleep = sleep
+        self._version = ""
+        self._told = False
         self.synced = asyncio.Event()
 
     async def run(self) -> None:
-        version = ""
         pause = FIRST_PAUSE
         while True:
+            self._told = False
+            retry_after: float | None = None
             try:
-                if not version:
-                    version = await self._list()
+                if not self._version:
+                    await self._list()
                     self.synced.set()
-                version = await self._watch(version)
-                pause = FIRST_PAUSE
+                await self._watch()
+                if self._told:
+                    pause = FIRST_PAUSE
+                    continue
             except KubernetesError as error:
                 _log.warning("watch interrupted", extra={"path": self._path, "status": error.code})
-                if 400 <= error.code < 500:
-                    version = ""
-                # A server that answers 410 to every watch must not be listed in a loop.
-                await self._sleep(error.retry_after or pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
+                # 429 asks for fewer requests, and a list is the largest of them.
+                if 400 <= error.code < 500 and error.code != 429:
+                    self._version = ""
+                retry_after = error.retry_after
+            if self._told:
+                pause = FIRST_PAUSE
+            # A server that ends every watch at once, or answers 410 to it, must not be asked in a loop.
+            await self._sleep(retry_after or pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
 
-    async def _list(self) -> str:
+    async def _list(self) -> None:
         items: list[Slim] = []
         version = ""
         async for page in self._kube.pages(self._path, selector=self._selector, metadata_only=True):
             items += [self._mirror.slim(item["metadata"]) for item in page.items]
             version = page.version
         self._mirror.replace(items, version)
-        return version
+        self._version = version
 
-    async def _watch(self, version: str) -> str:
-        async for event in self._kube.watch(self._path, version=version, selector=self._selector, metadata_only=True):
+    async def _watch(self) -> None:
+        """The version moves with every event, so that a watch that breaks goes on where it was."""
+        events = self._kube.watch(self._path, version=self._version, selector=self._selector, metadata_only=True)
+        async for event in events:
             metadata = event["object"]["metadata"]
-            version = metadata.get("resourceVersion", version)
             match event["type"]:
                 case "ADDED" | "MODIFIED":
                     self._mirror.change(self._mirror.slim(metadata))
@@ -87,4 +97,5 @@ class Reflector(Generic[Slim]):
                     self._mirror.forget(self._mirror.slim(metadata))
                 case _:
                     pass  # a bookmark: only its version counts
-        return version
+            self._version = metadata.get("resourceVersion", self._version)
+            self._told = True
