@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from docsgen import kinds, reasons, rights, settings
+from docsgen import kinds, reasons, rights, settings, telemetry
 from lanyard.connectors.loader import load_catalogue
 from lanyard.connectors.page import connectors_page
 
@@ -14,7 +14,9 @@ Render = Callable[[str], str]
 PAGES: dict[str, Render] = {
     "docs/connectors.md": lambda _: connectors_page(load_catalogue()),
     "docs/reasons.md": reasons.page,
+    "docs/reference/audit.md": telemetry.audit_page,
     "docs/reference/kinds.md": kinds.page,
+    "docs/reference/metrics.md": telemetry.metrics_page,
     "docs/reference/settings.md": settings.page,
     "docs/security.md": rights.page,
 }
