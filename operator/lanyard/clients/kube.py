@@ -37,7 +37,7 @@ class Page:
 class Kube:
     """Use as an async context manager, in one loop."""
 
-    def __init__(self, config: KubeConfig, *, connections: int = 64, deadline: float = 30.0) -> None:
+    def __init__(self, config: KubeConfig, *, connections: int = 16, deadline: float = 30.0) -> None:
         self._config = config
         self._connections = connections
         self._timeout = aiohttp.ClientTimeout(total=deadline, connect=5.0)
