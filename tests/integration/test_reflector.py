@@ -5,6 +5,7 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +36,7 @@ class Api:
         self.watch_refusals: deque[web.Response | str] = deque()
         self.changed = asyncio.Condition()
         self.cuts = 0
+        self.politely = False
         self.watching = 0
 
     def asked(self, sort: str) -> list[web.Request]:
@@ -65,10 +67,11 @@ class Api:
             self.history.append((self.version, event, body))
             self.changed.notify_all()
 
-    async def cut(self) -> None:
-        """End every watch without a word."""
+    async def cut(self, *, politely: bool = False) -> None:
+        """End every watch: by a reset, or as the server does when its time is over."""
         async with self.changed:
             self.cuts += 1
+            self.politely = politely
             self.changed.notify_all()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -114,7 +117,7 @@ class Api:
                         await self.changed.wait()
         finally:
             self.watching -= 1
-        if request.transport is not None:
+        if request.transport is not None and not self.politely:
             request.transport.abort()
         return response
 
@@ -175,7 +178,7 @@ class Watching:
 
 
 @asynccontextmanager
-async def watching(api: Api) -> AsyncIterator[Watching]:
+async def watching(api: Api, **identity: Any) -> AsyncIterator[Watching]:
     app = web.Application()
     app.router.add_get(PATH, api.answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -183,7 +186,7 @@ async def watching(api: Api) -> AsyncIterator[Watching]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     server = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    async with Kube(KubeConfig(server=server, token=Sensitive("t0k3n"))) as kube:
+    async with Kube(KubeConfig(server=server, **(identity or {"token": Sensitive("t0k3n")}))) as kube:
         one = Watching(api, kube)
         task = asyncio.create_task(one.reflector.run())
         try:
@@ -242,19 +245,21 @@ async def test_what_happens_afterwards_is_told_one_by_one() -> None:
         assert one.pauses == []
 
 
-async def test_a_watch_that_ends_goes_on_where_it_was() -> None:
+@pytest.mark.parametrize("politely", [True, False], ids=["its time is over", "it breaks"])
+async def test_a_watch_that_ends_goes_on_where_it_was(politely: bool) -> None:
     async with watching(await api_with("a")) as one:
         await one.settled()
         for _ in range(3):
             await one.api.put("a")
         await one.settled()
-        await one.api.cut()
+        await one.api.cut(politely=politely)
         await one.until(lambda: len(one.api.asked("watch")) == 2)
         await one.api.put("b")
         await one.settled()
         assert one.api.asked("watch")[1].query["resourceVersion"] == "14"
         assert one.mirror.calls[1:] == ["change a 12", "change a 13", "change a 14", "change b 15"], "nothing twice"
         assert len(one.api.asked("list")) == 1
+        assert one.pauses == ([] if politely else [FIRST_PAUSE])
 
 
 async def test_a_bookmark_moves_the_version_and_nothing_else() -> None:
@@ -369,3 +374,17 @@ async def test_a_watch_that_was_steady_is_taken_up_again_without_a_long_pause() 
             await one.api.cut()
             await one.until(lambda before=before: len(one.api.asked("watch")) > before)  # type: ignore[misc]
         assert set(one.pauses) <= {FIRST_PAUSE}
+
+
+async def test_a_token_that_was_replaced_is_read_again_when_the_old_one_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("old")
+    api = await api_with("a")
+    async with watching(api, token_file=str(file)) as one:
+        await one.settled()
+        file.write_text("new")
+        api.watch_refusals.append(status(401))
+        await api.cut()
+        await one.until(lambda: len(api.asked("watch")) == 3)
+        tokens = [request.headers["Authorization"] for _, request in api.requests]
+        assert tokens == ["Bearer old"] * 3 + ["Bearer new"] * 2, "list, watch, refused watch, list, watch"
