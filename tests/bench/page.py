@@ -1,0 +1,80 @@
+"""The figures as tables, between the markers of docs/performance.md."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from bench.figures import Figure
+
+PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
+BEGIN, END = "<!-- begin figures -->", "<!-- end figures -->"
+TITLES = {
+    "writes_first_ready": "writes until first Ready",
+    "writes_per_refresh": "writes per refresh",
+    "writes_idle_resync": "writes of an idle resync",
+    "writes_restart": "writes of a restart with fresh tokens",
+    "provider_calls_restart": "provider calls of a restart with fresh tokens",
+    "ready_all_seconds": "from start to all Ready",
+    "ready_cpu_ms": "CPU of the operator per object until Ready",
+    "start_fresh_seconds": "from start with fresh tokens to steady",
+    "start_fresh_cpu_seconds": "CPU of the operator of that start",
+    "start_fresh_rss_mib": "memory of the operator after that start",
+    "rss_mib": "memory of the operator, all Ready, at rest",
+    "refresh_lateness_p50_seconds": "lateness of refreshes, p50",
+    "refresh_lateness_p99_seconds": "lateness of refreshes, p99",
+    "refresh_cpu_ms": "CPU of the operator per refresh",
+    "saturation_refreshes_per_second": "refreshes at saturation",
+    "storm_rss_mib": "memory of the operator after twenty ended watches",
+    "storm_watch_ends": "times the watch had to be started anew",
+}
+
+
+def write(figures: Iterable[Figure], page: Path = PAGE) -> None:
+    text = page.read_text()
+    head, _, rest = text.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    page.write_text(f"{head}{BEGIN}\n\n{rendered(list(figures))}\n\n{END}{tail}")
+
+
+def rendered(figures: list[Figure]) -> str:
+    order = {name: number for number, name in enumerate(TITLES)}
+    rows = sorted(figures, key=lambda one: (order.get(one.name, len(order)), one.n))
+    lines = [
+        "| Figure | Connections | Measured | Budget | Peer | Ratio |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for one in rows:
+        peer = one.compared_with["value"] if one.compared_with else None
+        spread = f" ({one.spread[0]:g} to {one.spread[1]:g})" if one.spread and one.spread[0] != one.spread[1] else ""
+        cells = (
+            TITLES.get(one.name, one.name),
+            f"{one.n:,}",
+            f"{one.value:g} {one.unit}{spread}",
+            *("" if cell is None else f"{cell:g}" for cell in (one.budget, peer, one.ratio)),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *_notes(rows)])
+
+
+def _notes(rows: list[Figure]) -> list[str]:
+    lines = [
+        f"* {TITLES[one.name]}, {one.n:,} Connections: CPU seconds {_parts(one.details['cpu_seconds'])}."
+        for one in rows
+        if isinstance(one.details.get("cpu_seconds"), dict)
+    ]
+    for cpu in (one for one in rows if "cpu_ms_per_refresh" in one.details):
+        rate = cpu.details.get("refreshes_per_second", cpu.value)
+        parts = _parts(cpu.details["cpu_ms_per_refresh"])
+        lines.append(f"* {TITLES[cpu.name]}, {cpu.n:,} Connections, {rate:g} refreshes a second: CPU ms {parts}.")
+    peers = {one.compared_with["what"] for one in rows if one.compared_with}
+    lines += [f"* Peer: {peer}. A ratio is taken to the peer where there is one, else to the budget." for peer in peers]
+    machines = {tuple(one.machine.items()) for one in rows}
+    for facts in (dict(machine) for machine in machines):
+        lines.append(
+            f"* Machine: {facts['cores']} cores ({facts['processor']}), {facts['memory_gib']:g} GiB, "
+            f"{facts['system']}, Python {facts['python']}. `others` is what else ran on it meanwhile."
+        )
+    return lines
+
+
+def _parts(used: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in sorted(used.items(), key=lambda part: -part[1]))

@@ -1,0 +1,57 @@
+"""How much is measured, and for how long."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Times in seconds. `refreshed` Connections are kept fresh in the benches of refreshing."""
+
+    connections: int
+    refreshed: int
+    restarts: int = 3
+    quiet: float = 4.0
+    rest: float = 20.0
+    resync: int = 10
+    life: int = 60
+    warm: float = 35.0
+    window: float = 130.0
+    saturated_life: int = 10
+    saturated_warm: float = 15.0
+    saturated_window: float = 45.0
+    strikes: int = 20
+    outage: float = 90.0
+
+    @property
+    def longest(self) -> float:
+        """For anything that is waited for: a bench does not fail on a slow machine."""
+        return 120.0 + self.connections * 0.1
+
+
+def of(connections: int) -> Size:
+    """10,000 objects are listed in seconds, so their resyncs lie further apart."""
+    refreshed = min(connections, 1_000)
+    return Size(
+        connections=connections,
+        refreshed=refreshed,
+        resync=max(10, connections // 200),
+        saturated_life=max(2, refreshed // 100),
+    )
+
+
+TINY = Size(
+    connections=4,
+    refreshed=4,
+    restarts=1,
+    quiet=0.6,
+    rest=0.0,
+    resync=1,
+    life=4,
+    warm=0.5,
+    window=3.5,
+    saturated_life=2,
+    saturated_warm=0.5,
+    saturated_window=2.5,
+    strikes=1,
+    outage=1.0,
+)
