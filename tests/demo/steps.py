@@ -85,18 +85,19 @@ class Steps:
         since = oauth.marker()
         self._show.detail(f"Vault: kv/apps/crm is now version {version}; the provider takes the old secret no more")
         # A refresh that was on its way with the old secret may still have come through.
-        new = self.next_token(token)
+        new, served = self.next_token(token), self.is_alive(token)
         seen = oauth.requests(since=since, client_id=CLIENT)
         if not any(one.status == 200 for one in seen):
             token, new = new, self.next_token(new)
+            served = self.is_alive(token)
             seen = oauth.requests(since=since, client_id=CLIENT)
         for one in seen:
             said = (
                 "the secret Lanyard still had in memory" if one.status == 401 else "the one it read afresh from Vault"
             )
             self._show.detail(f"POST /token: {one.status} {one.error or 'token issued'}   ({said})")
-        if not self.is_alive(new):
-            raise DemoError("the token after the rotation is not alive", "the operator's log below")
+        if not served or not self.is_alive(new):
+            raise DemoError("the rotation left a gap without a live token", "the operator's log below")
         self._show.step(f"token {new.mark} was fetched with the new secret; the old token served until then")
         self._kubectl("-n", TEAM, "get", "connections")
 
