@@ -262,7 +262,7 @@ CATALOGUE: dict[Reason, Entry] = {
         "Check the host and tenant in spec.parameters."),
     Reason.PROVIDER_THROTTLED: _weather("The token endpoint at {host} asks for fewer requests (status 429).",
         "Nothing to do; the next attempt is in status.nextRefreshAt.", Retry.THROTTLED),
-    Reason.PROVIDER_UNAVAILABLE: _weather("The token endpoint at {host} does not serve (status {status}).",
+    Reason.PROVIDER_UNAVAILABLE: _weather("The token endpoint at {host} does not serve (status: {status}).",
         "Nothing to do; Lanyard goes on trying."),
     Reason.PROVIDER_TIMED_OUT: _weather("The token endpoint at {host} did not answer in time.",
         "Nothing to do if it lasts a moment; otherwise check network and proxy."),

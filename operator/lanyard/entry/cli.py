@@ -22,14 +22,16 @@ def operator() -> None:
     from lanyard.entry.telemetry import configure_logging
     from lanyard.entry.wiring import Operator
 
-    try:
-        settings = read(os.environ)
-    except SettingsError as error:
-        click.echo(f"lanyard: {error}", err=True)
-        sys.exit(2)
-    configure_logging(settings.log_level)
-
     async def serve() -> None:
-        await Operator(settings).run()
+        await assembled().run()
+
+    def assembled() -> Operator:
+        try:
+            settings = read(os.environ)
+            configure_logging(settings.log_level)
+            return Operator(settings)
+        except SettingsError as error:
+            click.echo(f"lanyard: {error}", err=True)
+            sys.exit(2)
 
     asyncio.run(serve())

@@ -24,7 +24,7 @@ from lanyard.clients.kubeconfig import KubeConfig, from_file, in_cluster
 from lanyard.clients.proxies import ProxySettings
 from lanyard.clients.reflector import Reflector
 from lanyard.connectors.loader import load_catalogue
-from lanyard.entry.settings import SecretAccess, Settings
+from lanyard.entry.settings import SecretAccess, Settings, SettingsError
 from lanyard.entry.telemetry import HealthServer, ObjectCollector
 from lanyard.entry.watch import Watcher
 from lanyard.errors import KubernetesError
@@ -63,6 +63,7 @@ class Operator:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._config = _kube_config(settings)
+        self._outbound = _outbound(settings)
         self._stopped = asyncio.Event()
         self._sweep_wanted = asyncio.Event()
         self._listed = False
@@ -95,7 +96,7 @@ class Operator:
             loop.add_signal_handler(number, self.stop)
         async with AsyncExitStack() as stack:
             kube = await stack.enter_async_context(Kube(self._config))
-            outbound = await stack.enter_async_context(_outbound(self._settings))
+            outbound = await stack.enter_async_context(self._outbound)
             self._assemble(kube, outbound)
             await self.health.start(self._settings.health_address, self._settings.health_port)
             stack.push_async_callback(self.health.stop)
@@ -229,7 +230,15 @@ class Operator:
 
 
 def _kube_config(settings: Settings) -> KubeConfig:
-    return from_file(settings.kubeconfig) if settings.kubeconfig is not None else in_cluster(os.environ)
+    """SettingsError when there is no way to reach an API server."""
+    try:
+        return from_file(settings.kubeconfig) if settings.kubeconfig is not None else in_cluster(os.environ)
+    except ValueError as error:
+        raise SettingsError(f"LANYARD_KUBECONFIG: {error}") from None
+    except OSError as error:
+        raise SettingsError(f"LANYARD_KUBECONFIG: the file cannot be read ({type(error).__name__})") from None
+    except KeyError:
+        raise SettingsError("LANYARD_KUBECONFIG is not set, and this is not a pod: give a kubeconfig file") from None
 
 
 def _outbound(settings: Settings) -> Outbound:
@@ -238,5 +247,8 @@ def _outbound(settings: Settings) -> Outbound:
         allowed_hosts=settings.egress_allowed_hosts,
         allow_loopback_http=settings.allow_loopback_http,
     )
-    ca_bundle = settings.ca_bundle.read_text() if settings.ca_bundle is not None else None
+    try:
+        ca_bundle = settings.ca_bundle.read_text() if settings.ca_bundle is not None else None
+    except OSError as error:
+        raise SettingsError(f"LANYARD_CA_BUNDLE: the file cannot be read ({type(error).__name__})") from None
     return Outbound(policy, ca_bundle=ca_bundle, proxies=ProxySettings.from_environment(os.environ))

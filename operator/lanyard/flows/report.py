@@ -31,9 +31,9 @@ class Reporter:
         What it says is remembered either way. An object that is gone is forgotten: 404 here finds what the watch has
         not told yet.
         """
-        previous = record.parsed_status()
-        if status == previous and not record.unsaved:
+        if status == record.parsed_status() and record.told is None:
             return True
+        told = record.told if record.told is not None else record.status
         record.status = json.dumps(status, separators=(",", ":")).encode()
         metadata = {"name": record.key.name, "uid": record.uid}
         if record.key.namespace:
@@ -45,11 +45,11 @@ class Reporter:
             if error.code in {404, 409}:
                 self._world.forget(record.key, record.uid)
                 return True
-            record.unsaved = True
+            record.told = told
             _log.warning("status not written", extra={"object": str(record.key), "status": error.code})
             return False
-        record.unsaved = False
-        for change in changes(previous.get("conditions") or (), verdicts):
+        record.told = None
+        for change in changes(json.loads(told).get("conditions") or (), verdicts):
             _events.info(
                 "reason changed",
                 extra={"object": str(record.key), "reason": change.reason.value, "warning": change.warning},

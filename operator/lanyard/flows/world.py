@@ -7,8 +7,9 @@ would not fit the budget. Nothing here is secret.
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
+from lanyard.api.meta import CONNECTION_UID_LABEL
 from lanyard.flows.keys import Key, What
 
 Sources = tuple[Key, ...]
@@ -25,6 +26,11 @@ class SecretVersion:
     owner: str = ""
     """uid of the Connection that it says it belongs to; empty for readable Secrets."""
 
+    @classmethod
+    def of(cls, metadata: dict[str, Any]) -> Self:
+        owner = (metadata.get("labels") or {}).get(CONNECTION_UID_LABEL, "")
+        return cls(metadata["namespace"], metadata["name"], metadata["uid"], metadata["resourceVersion"], owner)
+
 
 @dataclass(slots=True)
 class Record:
@@ -38,8 +44,8 @@ class Record:
     sources: Sources = ()
     nudged: bool = False
     """True when something it failed on works again."""
-    unsaved: bool = False
-    """True when `status` says more than the API server took."""
+    told: bytes | None = None
+    """The status that the API server took last, while it has not taken `status`."""
     memory: Any = None
 
     def parsed_status(self) -> dict[str, Any]:
