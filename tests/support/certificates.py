@@ -71,12 +71,16 @@ class Authority:
 
     def server_context(self, host: str, *, expired: bool = False) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.certify(context, host, expired=expired)
+        return context
+
+    def certify(self, context: ssl.SSLContext, host: str, *, expired: bool = False) -> None:
+        """Put a new certificate into a server's context, also into one in use."""
         certificate, key = self.issue(host, expired=expired)
         with tempfile.TemporaryDirectory() as folder:
             chain = Path(folder) / "server.pem"
             chain.write_bytes(key + certificate)
             context.load_cert_chain(chain)
-        return context
 
 
 @functools.cache

@@ -137,6 +137,11 @@ class ScriptedProvider:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(START_SECONDS)
 
+    def certify(self, host: str = "127.0.0.1", *, expired: bool = False) -> None:
+        """Show this certificate to whoever connects from now on."""
+        assert self._tls is not None
+        authority_of_tests().certify(self._tls, host, expired=expired)
+
     def script(self, path: str, *answers: Answer | Script) -> None:
         """Answer requests to `path` in turn, the last answer staying, or by one callable; replaces what was there."""
         with self._changed:
