@@ -103,6 +103,8 @@ class Steps:
 
     def next_token(self, old: Published) -> Published:
         def changed() -> Published | None:
+            if not self._place.operator.running:
+                raise DemoError("the operator has ended", "its log below")
             now = self.published()
             return now if now.token != old.token else None
 

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -130,3 +131,30 @@ def test_a_demo_that_is_killed_leaves_nothing_behind(outside: dict[str, str], pl
                 break
         demo.kill()
     assert left_behind(place) == []
+
+
+def test_a_demo_that_fails_says_what_to_look_at_and_cleans_up(outside: dict[str, str], place: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-m", "demo"]
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(command, env=outside, cwd=ROOT, text=True, **streams) as demo:
+        assert demo.stdout is not None
+        said = []
+        for line in demo.stdout:
+            said.append(line)
+            if "Lanyard replaces it" in line:
+                (operator,) = [pid for pid in processes_of(place) if is_operator(pid)]
+                os.kill(operator, signal.SIGKILL)
+    text = "".join(said)
+    assert demo.returncode == 1, text
+    for expected in (
+        "the operator has ended",
+        "look at: ",
+        "connection.lanyard.dev/crm",
+        "the end of the operator's log",
+    ):
+        assert expected in text
+    assert left_behind(place) == []
+
+
+def is_operator(pid: int) -> bool:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().endswith(b"\0lanyard\0operator\0")
