@@ -73,6 +73,10 @@ class Acquirer:
         self._deadline = deadline.total_seconds()
         self._clock = clock
 
+    async def learn(self, record: Record, spec: ConnectionSpec) -> bool:
+        """True when there are sources that were not known yet: decide again."""
+        return await self._resolver.learn(record.key, spec)
+
     async def acquire(self, record: Record, spec: ConnectionSpec, plan: Plan) -> Acquired | Waiting:
         """LanyardError says why there is nothing to publish."""
         if not plan.needs_token:

@@ -31,7 +31,7 @@ from lanyard.flows.tally import Tally, audit
 from lanyard.flows.world import Record, World
 from lanyard.reasons import Reason
 from lanyard.rules.conditions import Status
-from lanyard.rules.lifecycle import Acquire, Blocked, Facts, Publish, PublishedFacts, Rest, decide
+from lanyard.rules.lifecycle import Acquire, Blocked, Decision, Facts, Publish, PublishedFacts, Rest, decide
 from lanyard.rules.schedule import Backoff, retry_at
 from lanyard.rules.status import View, connection_status, moment
 
@@ -100,12 +100,11 @@ class Connect:
         memory = record.memory = record.memory or Memory()
         now = self._clock()
         try:
-            gathered = await self._gather(record, memory)
+            gathered, decision = await self._decide(record, memory, now)
         except LanyardError:
             # Only a look at our own Secret can fail here, and then nothing is known that was not known before.
             queue.at(key, now + self._pace.first)
             return
-        decision = decide(gathered.facts, now)
         self._tally.count("lanyard_reconciles", key.what.value, type(decision).__name__)
         match decision:
             case Rest(until):
@@ -115,9 +114,22 @@ class Connect:
             case Publish() | Acquire():
                 outcome = await self._act(record, memory, gathered, decision)
                 if isinstance(outcome, Waiting):
-                    queue.at(key, outcome.until)
+                    queue.at(key, _earliest(outcome.until, _expiry(record.parsed_status(), now)))
                     return
                 await self._report(record, gathered, outcome, None, queue)
+
+    async def _decide(self, record: Record, memory: Memory, now: datetime) -> tuple[Gathered, Decision]:
+        """Steps 1 and 2; again when there are sources that the watch has not told of yet."""
+        gathered = await self._gather(record, memory)
+        decision = decide(gathered.facts, now)
+        if (
+            isinstance(decision, Acquire)
+            and gathered.spec is not None
+            and await self._acquirer.learn(record, gathered.spec)
+        ):
+            gathered = await self._gather(record, memory)
+            decision = decide(gathered.facts, now)
+        return gathered, decision
 
     async def _gather(self, record: Record, memory: Memory) -> Gathered:
         spec, connector, plan, problem = self._understand(record)

@@ -77,6 +77,19 @@ def inputs_of(namespace: str, spec: ConnectionSpec, connector: Connector | None,
     return tuple(found)
 
 
+def secrets_behind(namespace: str, spec: ConnectionSpec, world: World) -> frozenset[Key]:
+    """The Secrets that its credentials are read from, also through assets."""
+    found: set[Key] = set()
+    for source in spec.credentials.values():
+        key = asset_key(namespace, source)
+        record = world.get(key) if key is not None else None
+        if record is not None:
+            found.update(one for one in record.sources if one.what is What.SECRET)
+        elif source.secret_ref is not None:
+            found.add(Key(What.SECRET, namespace, source.secret_ref.name))
+    return frozenset(found)
+
+
 def digest_of(record: Record, inputs: tuple[Input, ...], read: Mapping[str, str] = MappingProxyType({})) -> str:
     """Digest over the spec that matters and its inputs; `read` has the markers of what was in fact read, by name."""
     relevant: Mapping[str, Any] = json.loads(record.spec)

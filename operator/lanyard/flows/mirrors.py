@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from lanyard.api.meta import CONNECTION_UID_LABEL
 from lanyard.flows.keys import Key, What
 from lanyard.flows.world import SecretVersion, World
 
@@ -15,7 +14,7 @@ class ReadableSecrets:
         self._namespace = namespace
 
     def slim(self, metadata: dict[str, Any]) -> SecretVersion:
-        return _version(metadata)
+        return SecretVersion.of(metadata)
 
     def replace(self, everything: list[SecretVersion], version: str) -> None:  # noqa: ARG002 - what is gone is gone
         now = {Key(What.SECRET, one.namespace, one.name): one for one in everything}
@@ -47,7 +46,7 @@ class PublishedSecrets:
         self._namespace = namespace
 
     def slim(self, metadata: dict[str, Any]) -> SecretVersion:
-        return _version(metadata)
+        return SecretVersion.of(metadata)
 
     def replace(self, everything: list[SecretVersion], version: str) -> None:
         now = {Key(What.SECRET, one.namespace, one.name): one for one in everything}
@@ -123,8 +122,3 @@ def _is_after(version: str, than: str) -> bool:
 def _within(known: dict[Key, SecretVersion], namespace: str) -> dict[Key, SecretVersion]:
     """What is known of one namespace, of all when it is empty."""
     return {key: one for key, one in known.items() if not namespace or key.namespace == namespace}
-
-
-def _version(metadata: dict[str, Any]) -> SecretVersion:
-    owner = (metadata.get("labels") or {}).get(CONNECTION_UID_LABEL, "")
-    return SecretVersion(metadata["namespace"], metadata["name"], metadata["uid"], metadata["resourceVersion"], owner)

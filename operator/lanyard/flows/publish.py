@@ -57,7 +57,7 @@ class Publisher:
                 await self._remove_former(record, previous_name)
         except KubernetesError as error:
             raise _refused(error, target.name) from None
-        version = _seen(secret)
+        version = SecretVersion.of(secret["metadata"])
         self._world.published[Key(What.SECRET, version.namespace, version.name)] = version
         return Written(version, frozenset(content), self._fingerprint(secret, frozenset(content)))
 
@@ -80,6 +80,7 @@ class Publisher:
         path = _path(record, target.name)
         known = self._world.published.get(Key(What.SECRET, record.key.namespace, target.name))
         uid = known.uid if known is not None and known.owner == record.uid else None
+        refused_with = 0
         for _ in range(ROUNDS):
             body = _body(record, target, content, uid)
             try:
@@ -89,8 +90,9 @@ class Publisher:
             except KubernetesError as error:
                 if error.code not in {404, 409, 422}:
                     raise
+                refused_with = error.code
                 uid = await self._owner_uid(record, target, path)
-        raise PublishError(Reason.SECRET_REFUSED, secret=target.name, status=409)
+        raise PublishError(Reason.SECRET_REFUSED, secret=target.name, status=refused_with)
 
     async def _owner_uid(self, record: Record, target: Target, path: str) -> str | None:
         """The uid of our Secret, None when there is none, `SecretConflict` when it is a stranger's."""
@@ -132,12 +134,6 @@ def _body(record: Record, target: Target, content: Content, uid: str | None) -> 
 
 def _path(record: Record, name: str) -> str:
     return f"/api/v1/namespaces/{record.key.namespace}/secrets/{name}"
-
-
-def _seen(secret: dict[str, Any]) -> SecretVersion:
-    metadata = secret["metadata"]
-    owner = (metadata.get("labels") or {}).get(CONNECTION_UID_LABEL, "")
-    return SecretVersion(metadata["namespace"], metadata["name"], metadata["uid"], metadata["resourceVersion"], owner)
 
 
 def _refused(error: KubernetesError, secret: str) -> LanyardError:

@@ -29,7 +29,7 @@ class Reporter:
         """Write the status unless it says nothing new. False when the API server did not take it: report again.
 
         What it says is remembered either way. An object that is gone is forgotten: 404 here finds what the watch has
-        not told yet.
+        not told yet. 409 may mean a namesake, of which the watch will tell, or only that many wrote at once.
         """
         if status == record.parsed_status() and record.told is None:
             return True
@@ -42,7 +42,7 @@ class Reporter:
         try:
             await self._kube.apply(f"{object_path(record.key)}/status", body)
         except KubernetesError as error:
-            if error.code in {404, 409}:
+            if error.code == 404:
                 self._world.forget(record.key, record.uid)
                 return True
             record.told = told

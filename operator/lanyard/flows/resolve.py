@@ -16,14 +16,14 @@ from pydantic import ValidationError
 
 from lanyard.api.asset import AssetSpec
 from lanyard.api.connection import ConnectionSpec, CredentialSource
-from lanyard.api.meta import PRESENTABLE_LABEL, PlatformSecretKeyRef, parse_duration
+from lanyard.api.meta import PRESENTABLE_LABEL, READABLE_LABEL, PlatformSecretKeyRef, parse_duration
 from lanyard.api.store import StoreSpec
 from lanyard.clients.kube import Kube
 from lanyard.errors import KubernetesError, LanyardError, SourceError, StoreError
-from lanyard.flows.inputs import asset_key
+from lanyard.flows.inputs import asset_key, secrets_behind
 from lanyard.flows.keys import Key, What
 from lanyard.flows.tally import Tally, audit
-from lanyard.flows.world import Record, World
+from lanyard.flows.world import Record, SecretVersion, World
 from lanyard.reasons import Reason
 from lanyard.sensitive import Sensitive
 from lanyard.stores import secrets
@@ -64,6 +64,27 @@ class Resolver:
         self._tally = tally
         self._labels_required = labels_required
         self._seen: dict[Key, str] = {}
+
+    async def learn(self, key: Key, spec: ConnectionSpec) -> bool:
+        """Look at Secrets that the watch has not told of yet; True when one is there.
+
+        A Secret applied together with its Connection is often read before the watch tells of it. Its version has to
+        count from the start, or the watch would bring what looks like a change, and with it a second request.
+        """
+        learnt = False
+        for secret in secrets_behind(key.namespace, spec, self._world):
+            if secret in self._world.readable:
+                continue
+            try:
+                found = await self._kube.get(_secret_path(secret.namespace, secret.name), metadata_only=True)
+            except KubernetesError:
+                continue  # reading it will tell why
+            metadata = found["metadata"]
+            if self._labels_required and (metadata.get("labels") or {}).get(READABLE_LABEL) != "true":
+                continue
+            self._world.readable[secret] = SecretVersion.of(metadata)
+            learnt = True
+        return learnt
 
     async def resolve(self, key: Key, spec: ConnectionSpec) -> dict[str, Resolved]:
         """Every credential of a Connection. SourceError names the first that cannot be had."""
@@ -191,7 +212,7 @@ class Resolver:
         return cache_key, await self._cache.get_or_fetch(cache_key, SECRET_TTL, fetch)
 
     async def _get_secret(self, namespace: str, name: str) -> dict[str, object]:
-        return await self._kube.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
+        return await self._kube.get(_secret_path(namespace, name))
 
     def _store(self, name: str, namespace: str) -> tuple[Record, StoreSpec]:
         record = self._world.get(Key(What.STORE, "", name))
@@ -237,6 +258,10 @@ class Resolver:
     async def _shared_secret(self, ref: PlatformSecretKeyRef) -> Sensitive:
         _, value = await self._secret(ref.namespace, ref.name)
         return _secret_field(value, ref.name, ref.key)
+
+
+def _secret_path(namespace: str, name: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/secrets/{name}"
 
 
 def _cache_key(record: Record, login: Login) -> CacheKey:
