@@ -1,5 +1,6 @@
 """Whatever a provider answers: one reason, the next step, no loss of a good token, and recovery by itself."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -7,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from lanyard.flows.keys import Key, What
 from lanyard.reasons import CATALOGUE, Reason
+from lanyard.rules.schedule import fraction
 from support.certificates import authority_of_tests
-from support.cluster import message_of, reason_of, status_of
+from support.cluster import assert_conditions_coherent, message_of, reason_of, status_of
 from support.connecting import asks, assert_nowhere, token_of
 from support.provider import HANG, RESET, TRUNCATED, Answer, ScriptedProvider
 
@@ -222,6 +225,76 @@ def test_a_refresh_token_in_the_answer_is_dropped(operator: Any, cluster: Any, p
     assert {"refresh_token", "id_token"}.isdisjoint(cluster.data("crm-token"))
     assert "r3fresh-t0ken" not in cluster.data("crm-token").values()
     assert_nowhere(cluster, operator.log, "r3fresh-t0ken", "1d-t0ken")
+
+
+def early_name(cluster: Any) -> str:
+    """A Connection that comes back soon after a pause: the spread over ten seconds is by name."""
+    names = (f"other-{number}" for number in range(10_000))
+    return next(name for name in names if fraction(str(Key(What.CONNECTION, cluster.namespace, name))) < 0.05)
+
+
+@pytest.mark.spec("C11", "C+2")
+@pytest.mark.parametrize("form", ["seconds", "date"])
+@pytest.mark.parametrize("seen_by", ["one without a token", "one with a token"])
+def test_a_host_that_asks_for_a_pause_is_asked_by_nobody_before_it_is_over(
+    operator: Any, cluster: Any, provider: ScriptedProvider, form: str, seen_by: str
+) -> None:
+    other = early_name(cluster)
+    provider.script(PATH, good("f1rst-t0ken"))
+    cluster.secret("client", secret="s3cret-one")
+    cluster.secret("client-of-other", secret="s3cret-other")
+    source = {"secretRef": {"name": "client-of-other", "key": "secret"}}
+    if seen_by == "one with a token":
+        asks(cluster, other, provider.url + PATH, source=source)
+        cluster.wait_ready(other)
+
+    now = datetime.now(UTC)
+    # A date says whole seconds only.
+    after = "3" if form == "seconds" else format_datetime(now + timedelta(seconds=4), usegmt=True)
+    provider.forget()
+    provider.script(PATH, refusal(429, **{"Retry-After": after}))
+    asks(cluster, "first", provider.url + PATH)
+    first = cluster.wait_reason("first", "ProviderThrottled")
+    assert reason_of(first, "Reconciling") == "ProviderThrottled"
+    assert datetime.fromisoformat(first["status"]["nextRefreshAt"]) >= now + timedelta(seconds=2)
+    provider.script(PATH, good("s3cond-t0ken"))
+
+    if seen_by == "one with a token":
+        cluster.secret("client-of-other", secret="s3cret-two")
+        time.sleep(0.5)
+        waiting = cluster.get("Connection", other)
+        assert status_of(waiting, "Ready") == "True"
+    else:
+        asks(cluster, other, provider.url + PATH, source=source)
+        waiting = cluster.wait_reason(other, "ProviderThrottled")
+        assert reason_of(waiting, "Reconciling") == "ProviderThrottled"
+        assert datetime.fromisoformat(waiting["status"]["nextRefreshAt"]) >= now + timedelta(seconds=2)
+    for name in ("first", other):
+        cluster.wait("Secret", f"{name}-token", lambda _, name=name: token_of(cluster, name) == "s3cond-t0ken")
+        cluster.wait_ready(name)
+    refused, *later = provider.requests(PATH)
+    assert len(later) == 2
+    # To the second that a date has, by clocks that agree.
+    assert min(request.at for request in later) - refused.at >= 2.9
+
+
+@pytest.mark.spec("C7", "C+2")
+def test_an_expiry_is_seen_while_the_host_takes_no_requests(
+    operator: Any, cluster: Any, provider: ScriptedProvider
+) -> None:
+    """Nobody may be told that a token is live which is not, although nothing can be asked yet."""
+    provider.script(PATH, good(expires_in=3))
+    cluster.secret("client", secret="s3cret")
+    asks(cluster, "brief", provider.url + PATH)
+    cluster.wait_ready("brief")
+    provider.script(PATH, refusal(429, **{"Retry-After": "6"}))
+    cluster.secret("client-of-other", secret="s3cret-other")
+    asks(cluster, "other", provider.url + PATH, source={"secretRef": {"name": "client-of-other", "key": "secret"}})
+    cluster.wait_reason("other", "ProviderThrottled")
+    provider.script(PATH, good("s3cond-t0ken"))
+    brief = cluster.wait("Connection", "brief", lambda one: status_of(one, "Ready") == "False", seconds=4.5)
+    assert_conditions_coherent(brief)
+    assert status_of(brief, "TokenFresh") == "False"
 
 
 @pytest.mark.spec("C7", "K8")

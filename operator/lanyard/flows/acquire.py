@@ -50,9 +50,13 @@ class Acquired:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The host takes no more requests now: the key is called when it does, or comes back at `until`."""
+    """The host takes no more requests now: the key is called when it does, or comes back at `until`.
+
+    `cause` is what to tell, None where the host did not ask for the pause.
+    """
 
     until: datetime | None
+    cause: ProviderError | None = None
 
 
 class Acquirer:
@@ -87,7 +91,8 @@ class Acquirer:
             host, record.key, self._clock(), concurrent=limits.concurrent, per_minute=limits.requests_per_minute
         )
         if isinstance(refusal, Later):
-            return Waiting(refusal.when)
+            cause = ProviderError(Reason.PROVIDER_THROTTLED, host=host) if refusal.asked else None
+            return Waiting(refusal.when, cause)
         try:
             token, resolved = await asyncio.shield(self._token(record, spec, plan))
         except ProviderError as error:

@@ -114,7 +114,7 @@ class Connect:
             case Publish() | Acquire():
                 outcome = await self._act(record, memory, gathered, decision)
                 if isinstance(outcome, Waiting):
-                    queue.at(key, _earliest(outcome.until, _expiry(record.parsed_status(), now)))
+                    await self._wait(record, gathered, outcome, queue)
                     return
                 await self._report(record, gathered, outcome, None, queue)
 
@@ -238,6 +238,24 @@ class Connect:
         if result.acquired is not None and result.acquired.digest != gathered.digest:
             # Made from other versions than those decided upon: look whether they are still the newest.
             queue.add(record.key)
+
+    async def _wait(self, record: Record, gathered: Gathered, waiting: Waiting, queue: WorkQueue) -> None:
+        """The host takes no request now. Who has a live token waits in silence, the margin is there for that; who has
+        none is told what for and until when. A place that is free in a moment is not worth two statuses.
+        """
+        now, facts = self._clock(), gathered.facts
+        if facts.published is not None and (facts.expires_at is None or facts.expires_at > now):
+            queue.at(record.key, _earliest(waiting.until, facts.expires_at))
+            return
+        queue.at(record.key, waiting.until)
+        if (waiting.until is None and facts.published is None) or self._world.get(record.key) is not record:
+            return
+        view = replace(self._view(record, gathered, Result(), now), waiting=waiting.cause)
+        if waiting.until is not None:
+            view = replace(view, next_at=waiting.until)
+        status, verdicts = connection_status(record.parsed_status(), view, now)
+        if not await self._reporter.report(record, status, verdicts, now):
+            queue.at(record.key, now + self._pace.first)
 
     def _view(self, record: Record, gathered: Gathered, result: Result, now: datetime) -> View:
         """The pass in the words of `rules.status`."""

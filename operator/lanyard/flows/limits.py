@@ -34,9 +34,10 @@ class _Host:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """Not now: come back at `when`, or be called when a place is free (None)."""
+    """Not now: come back at `when`, or be called when a place is free (None). `asked`: the host wants the pause."""
 
     when: datetime | None
+    asked: bool = False
 
 
 class HostLimits:
@@ -54,7 +55,7 @@ class HostLimits:
         entry.concurrent, entry.interval, entry.used_at = concurrent, interval, now
         if entry.closed_until is not None and entry.closed_until > now:
             entry.parked.pop(key, None)
-            return Later(entry.closed_until + RETURN_SPREAD * fraction(str(key)))
+            return Later(entry.closed_until + RETURN_SPREAD * fraction(str(key)), asked=True)
         if entry.in_flight >= entry.concurrent:
             entry.called.discard(key)
             entry.parked.setdefault(key)

@@ -43,6 +43,8 @@ class View:
     inputs_digest: str
     failed_attempts: int
     next_at: datetime | None
+    waiting: LanyardError | None = None
+    """What keeps an attempt from being made."""
     intact: bool = True
     """False when our Secret is there with another content than ours."""
     window: Window | None = None
@@ -90,7 +92,7 @@ def _ready(view: View, before: Known, *, expired: bool) -> list[Verdict]:
     if view.published_version is not None and not expired:
         reason = Reason.TOKEN_PUBLISHED if view.needs_token else Reason.CREDENTIALS_PUBLISHED
         return [holds(Condition.READY, reason, secret=view.secret)]
-    blocker = view.problem or view.failure
+    blocker = view.problem or view.failure or view.waiting
     if blocker is None and view.suspended:
         waiting = Reason.SUSPENDED if view.published_version is None else Reason.TOKEN_EXPIRED
         return summary(usable=None, blocker=None, waiting=waiting)
