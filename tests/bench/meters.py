@@ -61,6 +61,15 @@ def peak_mib(pid: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class Write:
+    """One write and when it was answered; `name` is empty where the API server made the name."""
+
+    at: float
+    what: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Calls:
     """What the operator asked of the API server, by `verb resource`; `failed` are writes that were refused."""
 
@@ -72,6 +81,7 @@ class Calls:
     """Full lists of Connections that were begun."""
     last_status_at: float | None
     """Epoch seconds of the answer to the last status write of a Connection."""
+    written: list["Write"]
 
     @property
     def total(self) -> int:
@@ -83,7 +93,8 @@ def calls(kubernetes: Any, since: int) -> Calls:
     writes: Counter[str] = Counter()
     apart: Counter[str] = Counter()
     reads: Counter[str] = Counter()
-    failed, lists, last = 0, 0, None
+    written: list[Write] = []
+    failed, lists = 0, 0
     for event in kubernetes.audit_events(since):
         if event["user"]["username"] != ACCOUNT:
             continue
@@ -94,12 +105,13 @@ def calls(kubernetes: Any, since: int) -> Calls:
         elif verb in WRITES:
             writes[name] += 1
             failed += event["responseStatus"]["code"] >= 400
-            if what == "connections/status":
-                last = datetime.fromisoformat(event["stageTimestamp"]).timestamp()
+            at = datetime.fromisoformat(event["stageTimestamp"]).timestamp()
+            written.append(Write(at, name, event["objectRef"].get("name", "")))
         else:
             reads[name] += 1
             lists += name == "list connections" and "continue=" not in event["requestURI"]
-    return Calls(writes, apart, reads, failed, lists, last)
+    last = max((one.at for one in written if one.what.endswith("connections/status")), default=None)
+    return Calls(writes, apart, reads, failed, lists, last, written)
 
 
 def _resource(event: Mapping[str, Any]) -> str:

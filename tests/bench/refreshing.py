@@ -1,13 +1,13 @@
 """Many tokens with a short life: how late they are refreshed, what one refresh costs, how many there can be."""
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from bench.figures import Figure, figure
-from bench.meters import calls, quantile
+from bench.meters import Write, calls, quantile
 from bench.place import Place, names, per
 from bench.sizes import Size
 from lanyard.rules.schedule import refresh_at
@@ -30,7 +30,8 @@ class Window:
     asked: dict[str, list[float]]
     refused: int
     cpu: dict[str, float]
-    writes: dict[str, int]
+    written: list[Write]
+    """From the operator's start on."""
     memory_mib: float
 
     @property
@@ -85,13 +86,14 @@ def run(place: Place, size: Size) -> Iterator[Figure]:
         operator_mib=window.memory_mib,
         **facts,
     )
+    writes, refreshes = writes_between(window)
     yield figure(
         "writes_per_refresh",
-        sum(window.writes.values()) / window.refreshes,
+        writes.total() / max(refreshes, 1),
         "writes",
         n=count,
-        writes=window.writes,
-        **facts,
+        writes=dict(writes),
+        refreshes=refreshes,
     )
 
 
@@ -130,9 +132,26 @@ def lateness(window: Window, known: dict[str, Known], life: float) -> tuple[list
             if window.began <= at < window.ended:
                 exact.append(at - due)
                 whole.append(at - int(due))
-        # A second's edge may lie between the operator's clock before the request and the provider's sight of it.
-        other += abs(known[name].next_at - int(due_after[-1])) > 1
+        # A second's edge may lie between the operator's clock and the provider's, and the last request may have come
+        # after the Connections were read.
+        other += min(abs(known[name].next_at - int(due)) for due in due_after[-2:]) > 1
     return exact, whole, other
+
+
+def writes_between(window: Window) -> tuple[Counter[str], int]:
+    """Writes that belong to whole refreshes, and how many refreshes those are.
+
+    A refresh owns what is written for its Connection from its request to the next one; the first request was no
+    refresh and the last may not be through. Events bear no name of their Connection: all of the same time count.
+    """
+    owned: dict[str, list[float]] = {name: times[1:] for name, times in window.asked.items() if len(times) > 2}
+    began = max((times[0] for times in window.asked.values()), default=0.0)
+    writes: Counter[str] = Counter()
+    for write in window.written:
+        times = owned.get(write.name.removesuffix("-token"))
+        if (times and times[0] <= write.at < times[-1]) or (not write.name and began + 1 <= write.at < window.ended):
+            writes[write.what] += 1
+    return writes, sum(len(times) - 1 for times in owned.values())
 
 
 def _due(asked_at: float, life: float, uid: str) -> float:
@@ -147,11 +166,11 @@ def _watch(
         all_names = names(namespace, count)
         place.register(all_names, life=life)
         operator.start()
-        asked = place.oauth.marker()
+        asked, logged = place.oauth.marker(), place.kubernetes.audit_offset()
         # Spread over the mean time between two refreshes: tokens of a long-running cluster do not end all at once.
         place.create(cluster.namespace, all_names, over_seconds=0.45 * life)
         time.sleep(warm)
-        logged, before = place.kubernetes.audit_offset(), place.cpu()
+        before = place.cpu()
         time.sleep(seconds)
         after, seen = place.cpu(), calls(place.kubernetes, logged)
         known = {
@@ -171,7 +190,7 @@ def _watch(
             asked=dict(times),
             refused=refused,
             cpu=after.since(before),
-            writes=dict(seen.writes),
+            written=seen.written,
             memory_mib=operator.memory_mib(),
         )
         operator.stop()

@@ -11,6 +11,7 @@ import pytest
 
 from bench import figures, page, refreshing, runs, sizes
 from bench.figures import Figure
+from bench.meters import Write
 from localenv.environment import Environment
 
 BUDGETED = (
@@ -81,12 +82,22 @@ def test_the_page_gets_its_figures_between_the_markers_and_keeps_the_rest(measur
 def test_a_refresh_is_late_by_the_time_since_its_exact_moment_not_since_the_whole_second():
     life, uid = 60.0, "a-uid"
     due = refreshing._due(1000.25, life, uid)
-    window = refreshing.Window(1000.0, 2000.0, {"one": [1000.25, due + 0.2]}, 0, {}, {}, 0.0)
+    window = refreshing.Window(1000.0, 2000.0, {"one": [1000.25, due + 0.2]}, 0, {}, [], 0.0)
     again = refreshing._due(due + 0.2, life, uid)
     exact, whole, other = refreshing.lateness(window, {"one": refreshing.Known(uid, int(again))}, life)
     assert exact == pytest.approx([0.2], abs=1e-3)
     assert whole == pytest.approx([due + 0.2 - int(due)], abs=1e-3)
     assert other == 0
+
+
+def test_a_refresh_owns_what_is_written_from_its_request_to_the_next_one():
+    secret, status = "patch secrets", "patch connections/status"
+    of_refresh = [Write(at, what, name) for at in (20.1, 30.1) for what, name in ((secret, "a-token"), (status, "a"))]
+    before, unfinished = Write(10.1, "create secrets", "a-token"), Write(40.1, secret, "a-token")
+    event_of_first, event = Write(10.2, "create events", ""), Write(30.2, "create events", "")
+    written = [before, event_of_first, *of_refresh, event, unfinished]
+    window = refreshing.Window(15.0, 45.0, {"a": [10.0, 20.0, 30.0, 40.0]}, 0, {}, written, 0.0)
+    assert refreshing.writes_between(window) == ({secret: 2, status: 2, "create events": 1}, 2)
 
 
 def test_a_bench_that_does_not_exist_is_refused():
