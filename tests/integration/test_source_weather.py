@@ -10,13 +10,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from lanyard.reasons import CATALOGUE, Reason
+from localenv.proxy import FaultProxy
 from support.certificates import authority_of_tests
 from support.cluster import (
     Cluster,
@@ -29,6 +30,7 @@ from support.cluster import (
 from support.tenant import Tenant
 
 AT_ONCE = 8
+PAGE = "<html><body>sign in</body></html>"
 TTL_SECONDS = 1.2
 Step = Callable[[Tenant], object]
 
@@ -45,6 +47,8 @@ class Trouble:
     said: str
     asset: Reason | None = None
     store: Reason | None = None
+    proxied: bool = False
+    """Vault is reached through a proxy of this case's own, `tenant.faults`."""
 
 
 def told_command(tenant: Tenant) -> object:
@@ -91,6 +95,19 @@ def app_role_back(tenant: Tenant) -> None:
 
 def kubernetes_role(name: str) -> Step:
     return lambda tenant: tenant.change_store(auth={"kubernetes": {"role": name.format(tenant.name)}})
+
+
+def answers(name: str, reason: Reason, said: str, status: int, body: str | None = None, **headers: str) -> Trouble:
+    """Something else answers at the store's address, or the store answers something else."""
+    return of_vault(
+        name,
+        lambda one: one.faults.fail(status, None, headers={"Content-Type": "text/html"} | headers, body=body),
+        lambda one: one.faults.pass_through(),
+        reason,
+        said,
+        store=reason,
+        proxied=True,
+    )
 
 
 ELSEWHERE = {"names": ["elsewhere"]}
@@ -339,17 +356,40 @@ TABLE = [
         place=Tenant.in_vault_by_token,
         store=Reason.SECRET_NOT_FOUND,
     ),
+    of_vault(
+        "a store that went away",
+        lambda one: one.faults.refuse(),
+        lambda one: one.faults.pass_through(),
+        Reason.STORE_UNAVAILABLE,
+        "Nothing to do if it is down for a moment",
+        store=Reason.STORE_UNAVAILABLE,
+        proxied=True,
+    ),
+    answers("a store that fails", Reason.STORE_UNAVAILABLE, "check its address", 500, '{"errors": ["internal"]}'),
+    answers("a store behind a gateway that fails", Reason.STORE_UNAVAILABLE, "check its address", 502, PAGE),
+    answers("a login page in the store's place", Reason.STORE_ANSWER_INVALID, "not to a login page", 200, PAGE),
+    answers(
+        "a store that redirects",
+        Reason.STORE_ANSWER_INVALID,
+        "not to a login page",
+        302,
+        "",
+        Location="https://login.example.com/",
+    ),
 ]
 
 
 @contextmanager
-def tenant_of_its_own(kubernetes: Any, vault: Any, oauth: Any, **more: Any) -> Iterator[Tenant]:
+def tenant_of_its_own(environment: Any, *, proxied: bool) -> Iterator[Tenant]:
     """As the fixture `cluster`, for threads."""
     name = f"w-{uuid.uuid4().hex[:8]}"
-    with kubernetes.client() as client:
+    with environment.kubernetes.client() as client, ExitStack() as stack:
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
         assert client.post("/api/v1/namespaces", json=namespace).status_code == 201
-        tenant = Tenant(Cluster(client, name), kubernetes, vault, oauth, **more)
+        tenant = Tenant(Cluster(client, name), environment)
+        if proxied:
+            proxy = FaultProxy(environment.processes, environment.pki, name, environment.vault.url)
+            tenant.reach_vault_through(stack.enter_context(proxy))
         try:
             yield tenant
         finally:
@@ -399,9 +439,7 @@ def go_through(trouble: Trouble, tenant: Tenant) -> None:
 
 
 @pytest.fixture(scope="module")
-def outcomes(
-    request: pytest.FixtureRequest, kubernetes: Any, vault: Any, oauth: Any, operator: Any
-) -> dict[str, BaseException | None]:
+def outcomes(request: pytest.FixtureRequest, environment: Any, operator: Any) -> dict[str, BaseException | None]:
     """What came of each case that was asked for: None, or what went wrong."""
     assert operator.running
     names = {
@@ -414,7 +452,7 @@ def outcomes(
 
     def run(trouble: Trouble) -> BaseException | None:
         try:
-            with tenant_of_its_own(kubernetes, vault, oauth) as tenant:
+            with tenant_of_its_own(environment, proxied=trouble.proxied) as tenant:
                 go_through(trouble, tenant)
         except BaseException as error:  # noqa: BLE001 - raised again in the test that it belongs to
             return error

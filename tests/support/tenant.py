@@ -6,6 +6,7 @@ Everything carries the name of the team's namespace: its client, its Vault role,
 from collections.abc import Callable
 from typing import Any
 
+from localenv.proxy import FaultProxy
 from support.cluster import Cluster, Object
 
 AUDIENCE = "vault"
@@ -16,15 +17,15 @@ SCOPES = ("api", "more")
 
 
 class Tenant:
-    """`proxy` is an address to use in Vault's place."""
+    """Lives in the namespace of `cluster`; `close` removes what lies outside of it."""
 
-    def __init__(self, cluster: Cluster, kubernetes: Any, vault: Any, oauth: Any, *, proxy: str | None = None) -> None:
+    def __init__(self, cluster: Cluster, environment: Any) -> None:
         self.cluster = cluster
-        self.kubernetes = kubernetes
-        self.vault = vault
-        self.oauth = oauth
+        self.kubernetes = environment.kubernetes
+        self.vault = vault = environment.vault
+        self.oauth = oauth = environment.oauth
         self.name = cluster.namespace
-        self.address = proxy or vault.url
+        self.address = vault.url
         self.secret = f"first-secret-of-{self.name}"
         self.place: Object = SECRET_PLACE
         self.on_close: list[Callable[[], object]] = []
@@ -37,6 +38,10 @@ class Tenant:
 
     def token_of(self, connection: str) -> str:
         return self.cluster.data(f"{connection}-token")["access_token"]
+
+    def reach_vault_through(self, faults: FaultProxy) -> None:
+        self.faults = faults
+        self.address = faults.url
 
     # where the secret lies
 
