@@ -55,12 +55,14 @@ class Inspect:
         if first_look and _in_order(record):
             queue.at(key, self._next_look(record, self._clock(), share=fraction(record.uid)))
             return
+        was_in_order = _in_order(record)
         usable, failure = await self._look(record)
         now = self._clock()
         if failure is None:
-            recovered, self._attempts[key] = self._attempts[key] > 0, 0
+            self._attempts[key] = 0
             queue.at(key, self._next_look(record, now, share=1.0))
-            if recovered:
+            if not was_in_order:
+                # Also where an operator before this one met the trouble.
                 self._world.nudge(key)
         else:
             self._attempts[key] += 1
