@@ -151,7 +151,7 @@ def test_what_is_changed_by_hand_is_repaired(published: Account, change: Callabl
         now = secret_of(cluster)
         uid = cluster.get("Connection", "crm")["metadata"]["uid"]
         return (
-            now["data"].keys() == before["data"].keys()
+            now.get("data", {}).keys() == before["data"].keys()
             and published.data()["access_token"] == published.token(published.asked)
             and now["metadata"]["labels"].get(UID_LABEL) == uid
             and [owner["uid"] for owner in now["metadata"].get("ownerReferences", ())] == [uid]

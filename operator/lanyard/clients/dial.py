@@ -6,9 +6,11 @@ verifies the name. Streams of asyncio instead of httpcore's own ones: 0.14 ms le
 """
 
 import asyncio
+import functools
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpcore
@@ -26,10 +28,15 @@ class HandshakeFailed(httpcore.ConnectError):
     """The peer's certificate did not convince. A type of its own, for the pool drops the cause of what it raises."""
 
 
+# Threads of their own: a name server that a tenant's names lead to may be slow, and a look-up cannot be cancelled.
+_LOOK_UPS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="look-up")
+
+
 async def system_resolver(host: str, port: int) -> list[str]:
     """Every address of a name, each once, in the system's order of preference. OSError when there is none."""
     loop = asyncio.get_running_loop()
-    answers = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    look_up = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    answers = await loop.run_in_executor(_LOOK_UPS, look_up)
     return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
 
 

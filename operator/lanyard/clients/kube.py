@@ -42,14 +42,18 @@ class Kube:
         self._connections = connections
         self._timeout = aiohttp.ClientTimeout(total=deadline, connect=5.0)
         self._session: aiohttp.ClientSession | None = None
+        self._watching: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         self._session = open_session(self._config, connections=self._connections)
+        # A watch holds its connection for ever; among the others, a few dozen would leave none for the calls.
+        self._watching = open_session(self._config, connections=0)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._session, self._watching):
+            if session is not None:
+                await session.close()
 
     async def get(self, path: str, *, metadata_only: bool = False) -> Object:
         return await self._call("GET", path, accept=METADATA if metadata_only else PLAIN)
@@ -97,7 +101,7 @@ class Kube:
         # Without a bookmark in 70 s the stream is dead: the server sends one a minute.
         timeout = aiohttp.ClientTimeout(total=None, connect=5.0, sock_read=silence)
         try:
-            async with self._open.get(
+            async with _opened(self._watching).get(
                 self._config.server + path,
                 params=params,
                 headers={"Accept": METADATA if metadata_only else PLAIN},
@@ -120,12 +124,6 @@ class Kube:
         body = {"spec": {"audiences": [audience], "expirationSeconds": seconds}}
         return Sensitive((await self._call("POST", path, body=body))["status"]["token"])
 
-    @property
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            raise RuntimeError("Kube is used as an async context manager")
-        return self._session
-
     async def _call(
         self,
         method: str,
@@ -140,7 +138,7 @@ class Kube:
         if body is not None:
             headers["Content-Type"] = content_type
         try:
-            async with self._open.request(
+            async with _opened(self._session).request(
                 method,
                 self._config.server + path,
                 params=params,
@@ -154,6 +152,12 @@ class Kube:
                 return answer
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise KubernetesError(KubernetesStatus(0, type(error).__name__)) from None
+
+
+def _opened(session: aiohttp.ClientSession | None) -> aiohttp.ClientSession:
+    if session is None:
+        raise RuntimeError("Kube is used as an async context manager")
+    return session
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> KubernetesError:

@@ -25,8 +25,9 @@ _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PROSE: Any = {
     "display_name": True,
     "docs_url": True,
+    "limits": True,
     "parameters": {"__all__": {"description", "example"}},
-    "methods": {"__all__": {"description": True, "credentials": {"__all__": {"description"}}}},
+    "methods": {"__all__": {"description": True, "errors": True, "credentials": {"__all__": {"description"}}}},
 }
 
 

@@ -23,7 +23,10 @@ def operator() -> None:
     from lanyard.entry.wiring import Operator
 
     async def serve() -> None:
-        await assembled().run()
+        running = assembled()
+        await running.run()
+        if running.failed:
+            sys.exit(1)
 
     def assembled() -> Operator:
         try:

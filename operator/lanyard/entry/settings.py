@@ -1,6 +1,7 @@
 """Every setting, from the environment, checked at start. `docs/reference/settings.md` is rendered from this table."""
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
@@ -81,7 +82,7 @@ class SettingsError(Exception):
 def read(environment: Mapping[str, str]) -> Settings:
     """Settings from `LANYARD_*`. SettingsError for an unknown or malformed one."""
     given = {name.removeprefix(PREFIX).lower(): value for name, value in environment.items() if name.startswith(PREFIX)}
-    given = {name: value for name, value in given.items() if not name.startswith(("localenv_", "test_", "bench_"))}
+    given = {name: value for name, value in given.items() if not _is_foreign(name)}
     try:
         return Settings.model_validate(given)
     except ValidationError as error:
@@ -89,3 +90,14 @@ def read(environment: Mapping[str, str]) -> Settings:
         name = PREFIX + "_".join(str(part) for part in first["loc"][:1]).upper()
         what = "is not a setting" if first["type"] == "extra_forbidden" else "does not have the form it needs"
         raise SettingsError(f"{name} {what}: see docs/reference/settings.md") from None
+
+
+# What kubelet sets for each Service of the namespace: one named lanyard-metrics gives LANYARD_METRICS_PORT_8080_TCP.
+_SERVICE_LINK = re.compile(r"(.*_)?(service_host|service_port(_.*)?|port(_[0-9]+_(tcp|udp|sctp)(_.*)?)?)")
+
+
+def _is_foreign(name: str) -> bool:
+    """Variables that begin like ours and are not meant for us."""
+    if name in Settings.model_fields:
+        return False
+    return name.startswith("localenv_") or _SERVICE_LINK.fullmatch(name) is not None

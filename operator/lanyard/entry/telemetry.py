@@ -4,6 +4,7 @@ Metrics about objects are collected from memory at scrape time, so an object tha
 Labels are names that users gave and reasons of the closed list; nothing that a provider or a store answered.
 """
 
+import asyncio
 import json
 import logging
 import sys
@@ -82,7 +83,7 @@ class ObjectCollector(Collector):
             "When the next attempt is made.",
             labels=("namespace", "name"),
         )
-        for key, record in self._world.objects[What.CONNECTION].items():
+        for key, record in list(self._world.objects[What.CONNECTION].items()):
             status = record.parsed_status()
             for entry in status.get("conditions") or ():
                 labels = (key.namespace, key.name, entry["type"], entry["status"], entry["reason"])
@@ -94,7 +95,7 @@ class ObjectCollector(Collector):
         yield from (condition, expires, upcoming)
         for name, (text, label_names, counts) in self._tally.families().items():
             counter = CounterMetricFamily(name, text, labels=label_names)
-            for values, count in counts.items():
+            for values, count in list(counts.items()):
                 counter.add_metric(values, count)
             yield counter
         for name, (text, value) in self._gauges().items():
@@ -136,5 +137,6 @@ class HealthServer:
         return answer
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        body = generate_latest(self._registry)
+        # In a thread: over 10,000 objects it takes more than a second, in which no refresh would start.
+        body = await asyncio.to_thread(generate_latest, self._registry)
         return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

@@ -25,7 +25,6 @@ _log = logging.getLogger(__name__)
 FIRST_PAUSE = 1.0
 LONGEST_PAUSES = 10  # times the first pause
 STEADY_AFTER = 10.0  # seconds a thread must have lived for its end to count as a first one
-CONNECTIONS = 16
 GRACE = 2.0  # seconds for kopf's tasks to end once one of them has
 
 Deliver = Callable[[What, str | None, dict[str, Any]], None]
@@ -50,9 +49,9 @@ class Watcher:
         self._namespaces = namespaces
         self._first_pause = first_pause
         self._stopping = False
+        self._stopped = asyncio.Event()
         self._end: Callable[[], None] | None = None
         self.restarts = 0
-        self.alive = False
 
     async def run(self) -> None:
         """Keep a kopf thread alive until `stop`."""
@@ -64,22 +63,22 @@ class Watcher:
             thread = threading.Thread(
                 target=self._thread, args=(loop, ended), name=f"kopf-{self.restarts}", daemon=True
             )
-            self.alive = True
             thread.start()
             await ended.wait()
             await asyncio.to_thread(thread.join)
-            self.alive = False
             if self._stopping:
                 return
             steady = loop.time() - began > STEADY_AFTER
             pause = self._first_pause if steady else min(pause * 2, self._first_pause * LONGEST_PAUSES)
             _log.warning("the watch ended and starts again", extra={"pause_seconds": pause})
-            await asyncio.sleep(pause)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), pause)
             self.restarts += 1
             self._restarted()
 
     def stop(self) -> None:
         self._stopping = True
+        self._stopped.set()
         if self._end is not None:
             self._end()
 
@@ -136,7 +135,7 @@ def _registry(
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
-        sessions.append(open_session(config, connections=CONNECTIONS))
+        sessions.append(open_session(config, connections=0))
         return kopf.AiohttpSession(server=config.server, aiohttp_session=sessions[-1])
 
     for kind in KINDS:

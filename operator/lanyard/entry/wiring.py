@@ -10,6 +10,7 @@ import secrets
 import signal
 import socket
 import time
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
@@ -31,6 +32,7 @@ from lanyard.errors import KubernetesError
 from lanyard.flows.acquire import Acquirer
 from lanyard.flows.catalogue import Catalogue
 from lanyard.flows.connect import Connect
+from lanyard.flows.gather import Gatherer
 from lanyard.flows.inputs import sources_of
 from lanyard.flows.inspect import Inspect
 from lanyard.flows.keys import Key, What
@@ -67,6 +69,8 @@ class Operator:
         self._stopped = asyncio.Event()
         self._sweep_wanted = asyncio.Event()
         self._listed = False
+        self.failed = False
+        """True when a part ended by itself; the process then exits with status 1."""
         self._replayed_at = 0.0
         self._tally = Tally()
         self._world = World(wake=self._wake, sources_of=sources_of)
@@ -100,9 +104,9 @@ class Operator:
             self._assemble(kube, outbound)
             await self.health.start(self._settings.health_address, self._settings.health_port)
             stack.push_async_callback(self.health.stop)
-            background = [asyncio.create_task(task) for task in self._mirrors(kube)]
-            background.append(asyncio.create_task(self._sweeps(kube)))
-            watching = asyncio.create_task(self._watcher.run())
+            background = [self._keep(work, "mirror") for work in self._mirrors(kube)]
+            background.append(self._keep(self._sweeps(kube), "sweep"))
+            watching = self._keep(self._watcher.run(), "watch")
             _log.info("started", extra={"health_port": self.health.port, "namespaces": self._settings.namespaces})
             await self._stopped.wait()
             _log.info("stopping", extra={"in_flight": self._queue.in_flight})
@@ -112,6 +116,20 @@ class Operator:
                 task.cancel()
             await asyncio.gather(watching, *background, return_exceptions=True)
             _log.info("stopped", extra={"unfinished": unfinished})
+
+    def _keep(self, work: Coroutine[Any, Any, None], part: str) -> asyncio.Task[None]:
+        """A task without which this process is of no use: when it ends by itself, so does the process."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if not self._stopped.is_set() and not task.cancelled():
+                fault = task.exception()
+                _log.critical("a part has ended", extra={"part": part, "fault": type(fault).__name__})
+                self.failed = True
+                self.stop()
+
+        task = asyncio.create_task(work)
+        task.add_done_callback(ended)
+        return task
 
     def _assemble(self, kube: Kube, outbound: Outbound) -> None:
         settings, world = self._settings, self._world
@@ -126,9 +144,10 @@ class Operator:
             labels_required=settings.secret_access is SecretAccess.LABEL,
         )
         reporter = Reporter(kube, world, instance=socket.gethostname())
+        publisher = Publisher(kube, world, secrets.token_bytes(32))
         self._connect = Connect(
             world=world,
-            catalogue=catalogue,
+            gatherer=Gatherer(world=world, catalogue=catalogue, publisher=publisher, clock=_now),
             acquirer=Acquirer(
                 resolver=resolver,
                 outbound=outbound,
@@ -137,7 +156,7 @@ class Operator:
                 deadline=settings.provider_deadline,
                 clock=_now,
             ),
-            publisher=Publisher(kube, world, secrets.token_bytes(32)),
+            publisher=publisher,
             reporter=reporter,
             tally=self._tally,
             pace=pace,
@@ -213,6 +232,10 @@ class Operator:
             return
         try:
             await self._connect.reconcile(key, self._queue)
+        except Exception as error:  # noqa: BLE001 - a fault of ours is told like any other failure, by its type
+            self._queue.faults += 1
+            _log.error("a pass ended in a fault", extra={"key": str(key), "fault": type(error).__name__})
+            await self._connect.confess(key, type(error).__name__, self._queue)
         finally:
             self._limits.settle(key)
 

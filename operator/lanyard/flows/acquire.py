@@ -77,10 +77,6 @@ class Acquirer:
         self._deadline = deadline.total_seconds()
         self._clock = clock
 
-    async def learn(self, record: Record, spec: ConnectionSpec) -> bool:
-        """True when there are sources that were not known yet: decide again."""
-        return await self._resolver.learn(record.key, spec)
-
     async def acquire(self, record: Record, spec: ConnectionSpec, plan: Plan) -> Acquired | Waiting:
         """LanyardError says why there is nothing to publish."""
         if not plan.needs_token:
@@ -198,7 +194,7 @@ def values(resolved: Mapping[str, Resolved]) -> dict[str, Sensitive]:
 
 
 def markers(resolved: Mapping[str, Resolved]) -> dict[str, str]:
-    return {name: one.marker for name, one in resolved.items() if one.marker is not None}
+    return {name: one.marker for name, one in resolved.items()}
 
 
 def _plain(credentials: Mapping[str, Sensitive], name: str) -> str | None:

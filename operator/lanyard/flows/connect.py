@@ -14,50 +14,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from pydantic import ValidationError
-
-from lanyard.api.connection import ConnectionSpec, secret_name
-from lanyard.connectors.loader import Connector
-from lanyard.connectors.selection import Plan, plan_for
-from lanyard.errors import KubernetesError, LanyardError, SpecError
+from lanyard.errors import KubernetesError, LanyardError
 from lanyard.flows.acquire import Acquired, Acquirer, Waiting
-from lanyard.flows.catalogue import Catalogue
-from lanyard.flows.inputs import Input, digest_of, inputs_of
-from lanyard.flows.keys import Key, What
-from lanyard.flows.publish import Publisher, Target, Written
+from lanyard.flows.gather import Gathered, Gatherer, Memory
+from lanyard.flows.inputs import digest_of
+from lanyard.flows.keys import Key
+from lanyard.flows.publish import Publisher, Target
 from lanyard.flows.queue import WorkQueue
 from lanyard.flows.report import Reporter
 from lanyard.flows.tally import Tally, audit
 from lanyard.flows.world import Record, World
 from lanyard.reasons import Reason
-from lanyard.rules.conditions import Status
-from lanyard.rules.lifecycle import Acquire, Blocked, Decision, Facts, Publish, PublishedFacts, Rest, decide
-from lanyard.rules.schedule import Backoff, retry_at
+from lanyard.rules.conditions import Status, Verdict
+from lanyard.rules.lifecycle import Acquire, Blocked, Cause, Decision, Publish, Rest, decide
+from lanyard.rules.schedule import Backoff, Repairs, retry_at
 from lanyard.rules.status import View, connection_status, moment
-
-
-@dataclass(slots=True)
-class Memory:
-    """What this process remembers of a Connection beyond its status."""
-
-    written: Written | None = None
-    intact_version: str = ""
-    """resourceVersion at which the Secret's content is known to be ours."""
-    received: Acquired | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Gathered:
-    """Step 1. `plan` is None exactly when there is a problem."""
-
-    spec: ConnectionSpec | None
-    plan: Plan | None
-    problem: LanyardError | None
-    inputs: tuple[Input, ...]
-    digest: str
-    target: Target
-    published_version: str | None
-    facts: Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +46,7 @@ class Connect:
         self,
         *,
         world: World,
-        catalogue: Catalogue,
+        gatherer: Gatherer,
         acquirer: Acquirer,
         publisher: Publisher,
         reporter: Reporter,
@@ -84,7 +55,7 @@ class Connect:
         clock: Callable[[], datetime],
     ) -> None:
         self._world = world
-        self._catalogue = catalogue
+        self._gatherer = gatherer
         self._acquirer = acquirer
         self._publisher = publisher
         self._reporter = reporter
@@ -105,7 +76,8 @@ class Connect:
             # Only a look at our own Secret can fail here, and then nothing is known that was not known before.
             queue.at(key, now + self._pace.first)
             return
-        self._tally.count("lanyard_reconciles", key.what.value, type(decision).__name__)
+        cause = f" {decision.cause.name.lower()}" if isinstance(decision, Acquire) else ""
+        self._tally.count("lanyard_reconciles", key.what.value, type(decision).__name__.lower() + cause)
         match decision:
             case Rest(until):
                 await self._report(record, gathered, Result(), until, queue)
@@ -116,78 +88,22 @@ class Connect:
                 if isinstance(outcome, Waiting):
                     await self._wait(record, gathered, outcome, queue)
                     return
+                record.nudged = False
                 await self._report(record, gathered, outcome, None, queue)
 
     async def _decide(self, record: Record, memory: Memory, now: datetime) -> tuple[Gathered, Decision]:
-        """Steps 1 and 2; again when there are sources that the watch has not told of yet."""
-        gathered = await self._gather(record, memory)
+        """Steps 1 and 2; repairs that follow each other closely are put off, each longer than the one before."""
+        gathered = await self._gatherer.gather(record, memory)
         decision = decide(gathered.facts, now)
-        if (
-            isinstance(decision, Acquire)
-            and gathered.spec is not None
-            and await self._acquirer.learn(record, gathered.spec)
-        ):
-            gathered = await self._gather(record, memory)
-            decision = decide(gathered.facts, now)
+        if isinstance(decision, Acquire) and decision.cause in {Cause.DRIFT, Cause.INPUTS_CHANGED}:
+            not_before = memory.repairs.not_before(self._pace) if memory.repairs is not None else now
+            if not_before > now and gathered.generation == record.parsed_status().get("observedGeneration"):
+                decision = Rest(not_before)
         return gathered, decision
-
-    async def _gather(self, record: Record, memory: Memory) -> Gathered:
-        spec, connector, plan, problem = self._understand(record)
-        target = Target(secret_name(record.key.name, spec), spec.secret.type) if spec is not None else Target("", "")
-        inputs = inputs_of(record.key.namespace, spec, connector, self._world) if spec is not None else ()
-        digest = digest_of(record, inputs)
-        status = record.parsed_status()
-        ours = self._world.published.get(Key(What.SECRET, record.key.namespace, target.name))
-        published = ours if ours is not None and ours.owner == record.uid else None
-        intact = published is not None and await self._is_intact(record, memory, target, published.version, status)
-        facts = Facts(
-            suspended=spec is not None and spec.suspend,
-            problem=problem,
-            inputs_digest=digest,
-            attempted_digest=status.get("inputsDigest", ""),
-            published=PublishedFacts(intact) if published is not None else None,
-            received=spec is not None and memory.received is not None and memory.received.is_live(self._clock()),
-            failed_attempts=status.get("failedAttempts", 0),
-            nudged=record.nudged,
-            next_refresh_at=moment(status.get("nextRefreshAt")),
-            expires_at=moment(status.get("expiresAt")),
-        )
-        return Gathered(spec, plan, problem, inputs, digest, target, published.version if published else None, facts)
-
-    def _understand(
-        self, record: Record
-    ) -> tuple[ConnectionSpec | None, Connector | None, Plan | None, LanyardError | None]:
-        try:
-            spec = ConnectionSpec.model_validate_json(record.spec)
-        except ValidationError as error:
-            field = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
-            return None, None, None, SpecError(Reason.INVALID_SPEC, field=field, kind="connection")
-        try:
-            connector = self._catalogue.find(spec.connector)
-        except LanyardError as error:
-            return spec, None, None, error
-        try:
-            return spec, connector, plan_for(spec, connector), None
-        except LanyardError as error:
-            return spec, connector, None, error
-
-    async def _is_intact(
-        self, record: Record, memory: Memory, target: Target, version: str, status: dict[str, object]
-    ) -> bool:
-        """True without a call when the version is the one we wrote; else one GET settles it."""
-        if version in {memory.intact_version, status.get("publishedVersion")}:
-            return True
-        if memory.written is None or memory.written.version.name != target.name:
-            return False
-        if await self._publisher.is_intact(record, target, memory.written):
-            memory.intact_version = version
-            return True
-        return False
 
     async def _act(
         self, record: Record, memory: Memory, gathered: Gathered, decision: Publish | Acquire
     ) -> Result | Waiting:
-        record.nudged = False
         try:
             if memory.received is None or isinstance(decision, Acquire):
                 waiting = await self._acquire(record, memory, gathered)
@@ -206,7 +122,11 @@ class Connect:
         acquired = await self._acquirer.acquire(record, gathered.spec, gathered.plan)
         if isinstance(acquired, Waiting):
             return acquired
-        memory.received = replace(acquired, digest=digest_of(record, gathered.inputs, acquired.read))
+        memory.received = replace(acquired, digest=digest_of(gathered.spec_text, gathered.inputs, acquired.read))
+        memory.read = {
+            one.name: acquired.read[one.name] for one in gathered.inputs if not one.told and one.name in acquired.read
+        }
+        memory.repairs = Repairs.after(memory.repairs, self._clock(), self._pace)
         return None
 
     async def _publish(self, record: Record, memory: Memory, target: Target) -> Acquired | None:
@@ -216,7 +136,13 @@ class Connect:
             audit("publish", "object gone", object_name=str(record.key), uid=record.uid)
             return None
         former = record.parsed_status().get("binding", {}).get("name")
-        memory.written = await self._publisher.publish(record, target, acquired.content, former)
+        try:
+            memory.written = await self._publisher.publish(record, target, acquired.content, former, memory.written)
+        except LanyardError:
+            if acquired.window is None:
+                # Only what was issued is kept; what can be read again is read again, under the admission of then.
+                memory.received = None
+            raise
         memory.intact_version = memory.written.version.version
         self._tally.count("lanyard_publications", "written")
         audit("publish", "written", object_name=str(record.key), uid=record.uid, secret=target.name)
@@ -232,10 +158,10 @@ class Connect:
         now = self._clock()
         view = self._view(record, gathered, result, now)
         status, verdicts = connection_status(record.parsed_status(), view, now)
-        queue.at(record.key, _earliest(until, view.next_at, _expiry(status, now)))
-        if not await self._reporter.report(record, status, verdicts, now):
-            queue.at(record.key, now + self._pace.first)
-        if result.acquired is not None and result.acquired.digest != gathered.digest:
+        resting = gathered.facts.suspended or gathered.facts.problem is not None
+        queue.at(record.key, _earliest(until, None if resting else view.next_at, _expiry(status, now)))
+        await self._tell(record, status, verdicts, now, queue)
+        if result.acquired is not None and result.acquired.digest != gathered.facts.inputs_digest:
             # Made from other versions than those decided upon: look whether they are still the newest.
             queue.add(record.key)
 
@@ -254,15 +180,47 @@ class Connect:
         if waiting.until is not None:
             view = replace(view, next_at=waiting.until)
         status, verdicts = connection_status(record.parsed_status(), view, now)
-        if not await self._reporter.report(record, status, verdicts, now):
-            queue.at(record.key, now + self._pace.first)
+        await self._tell(record, status, verdicts, now, queue)
+
+    async def _tell(
+        self, record: Record, status: Status, verdicts: list[Verdict], now: datetime, queue: WorkQueue
+    ) -> None:
+        again = await self._reporter.report(record, status, verdicts, now)
+        if again is not None:
+            queue.at(record.key, now + again)
+
+    async def confess(self, key: Key, fault: str, queue: WorkQueue) -> None:
+        """A pass ended in a fault of our own: say so, keep what is known, try again with back-off."""
+        record = self._world.get(key)
+        if record is None:
+            return
+        now, previous = self._clock(), record.parsed_status()
+        error = LanyardError(Reason.INTERNAL_ERROR, fault=fault)
+        attempts = previous.get("failedAttempts", 0) + 1
+        next_at = retry_at(error, attempts, now, record.uid, self._pace)
+        view = View(
+            generation=record.generation,
+            secret=previous.get("binding", {}).get("name", ""),
+            needs_token="expiresAt" in previous,
+            suspended=False,
+            problem=None,
+            failure=error,
+            acquired=False,
+            published_version=previous.get("publishedVersion"),
+            inputs_digest=previous.get("inputsDigest", ""),
+            failed_attempts=attempts,
+            next_at=next_at,
+        )
+        status, verdicts = connection_status(previous, view, now)
+        queue.at(key, next_at)
+        await self._tell(record, status, verdicts, now, queue)
 
     def _view(self, record: Record, gathered: Gathered, result: Result, now: datetime) -> View:
         """The pass in the words of `rules.status`."""
         facts = gathered.facts
         memory: Memory = record.memory
         view = View(
-            generation=record.generation,
+            generation=gathered.generation,
             secret=gathered.target.name,
             needs_token=gathered.plan.needs_token if gathered.plan is not None else facts.expires_at is not None,
             suspended=facts.suspended,
@@ -273,12 +231,12 @@ class Connect:
             intact=facts.published is not None and facts.published.intact,
             inputs_digest=facts.attempted_digest,
             failed_attempts=facts.failed_attempts,
-            next_at=None if facts.suspended or facts.problem is not None else facts.next_refresh_at,
+            next_at=facts.next_refresh_at,
         )
         if result.failure is not None:
-            attempts = facts.failed_attempts + 1 if facts.attempted_digest == gathered.digest else 1
+            attempts = facts.failed_attempts + 1 if facts.attempted_digest == gathered.facts.inputs_digest else 1
             next_at = retry_at(result.failure, attempts, now, record.uid, self._pace)
-            return replace(view, inputs_digest=gathered.digest, failed_attempts=attempts, next_at=next_at)
+            return replace(view, inputs_digest=gathered.facts.inputs_digest, failed_attempts=attempts, next_at=next_at)
         acquired = result.acquired
         if acquired is None or memory.written is None:
             return view

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from pydantic import ValidationError
+
 from lanyard.api.connection import ConnectionSpec, CredentialSource
+from lanyard.api.meta import NamespaceGrant
 from lanyard.connectors.loader import Connector
 from lanyard.flows.keys import Key, What
 from lanyard.flows.world import Record, Sources, World
@@ -57,12 +60,17 @@ def _connection_sources(key: Key, spec: Mapping[str, Any]) -> set[Key]:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One thing a credential is made from: its version as the API server shows it, and as a store answered it."""
+    """One thing a credential is made from: the versions of the objects that lead to it, and a marker of its content.
+
+    `told`: the watch shows the marker; otherwise what was read last stands for it.
+    `in_store`: the marker is what a read brings, for no watch tells of it.
+    """
 
     name: str
     version: str
-    in_store: str | None = None
-    """Marker of the version in a store that was seen last; None where no store is involved."""
+    marker: str = ""
+    told: bool = True
+    in_store: bool = False
 
 
 def inputs_of(namespace: str, spec: ConnectionSpec, connector: Connector | None, world: World) -> tuple[Input, ...]:
@@ -73,52 +81,61 @@ def inputs_of(namespace: str, spec: ConnectionSpec, connector: Connector | None,
         if key is not None:
             found.append(_asset_input(name, namespace, key, world))
         elif source.secret_ref is not None:
-            found.append(Input(name, _secret_version(Key(What.SECRET, namespace, source.secret_ref.name), world)))
+            found.append(_secret_input(name, "", Key(What.SECRET, namespace, source.secret_ref.name), world))
     return tuple(found)
 
 
-def secrets_behind(namespace: str, spec: ConnectionSpec, world: World) -> frozenset[Key]:
-    """The Secrets that its credentials are read from, also through assets."""
-    found: set[Key] = set()
-    for source in spec.credentials.values():
-        key = asset_key(namespace, source)
-        record = world.get(key) if key is not None else None
-        if record is not None:
-            found.update(one for one in record.sources if one.what is What.SECRET)
-        elif source.secret_ref is not None:
-            found.add(Key(What.SECRET, namespace, source.secret_ref.name))
-    return frozenset(found)
+def digest_of(spec_text: bytes, inputs: tuple[Input, ...], read: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Digest over the spec that matters and its inputs; `read` has the markers of what was in fact read, by name.
 
-
-def digest_of(record: Record, inputs: tuple[Input, ...], read: Mapping[str, str] = MappingProxyType({})) -> str:
-    """Digest over the spec that matters and its inputs; `read` has the markers of what was in fact read, by name."""
-    relevant: Mapping[str, Any] = json.loads(record.spec)
+    A Secret that the watch had not told of counts by the version that was read: what the watch then tells is no change.
+    """
+    relevant: Mapping[str, Any] = json.loads(spec_text)
     kept = {name: value for name, value in relevant.items() if name not in _IRRELEVANT}
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode())
     for one in inputs:
-        in_store = read.get(one.name, one.in_store) if one.in_store is not None else ""
-        digest.update(f"\0{one.name}={one.version}/{in_store}".encode())
+        marker = read.get(one.name, one.marker) if one.in_store or not one.told else one.marker
+        digest.update(f"\0{one.name}={one.version}/{marker}".encode())
     return digest.hexdigest()[:16]
 
 
-def _secret_version(key: Key, world: World) -> str:
+def _secret_input(name: str, version: str, key: Key, world: World) -> Input:
     known = world.readable.get(key)
-    return f"{known.uid}/{known.version}" if known is not None else "absent"
+    return Input(name, version, known.marker if known is not None else "", told=known is not None)
 
 
 def _asset_input(name: str, namespace: str, key: Key, world: World) -> Input:
     record = world.get(key)
     if record is None:
         return Input(name, "absent")
-    parts = [record.uid, str(record.generation)]
-    if key.namespace != namespace:
-        parts.append(json.dumps(world.namespaces.get(namespace), sort_keys=True))
-    in_store = None
+    parts = [record.uid, str(record.generation), _admission(namespace, record, world)]
     for source in record.sources:
         if source.what is What.SECRET:
-            parts.append(_secret_version(source, world))
-        else:
-            store = world.get(source)
-            parts.append(f"{store.uid}/{store.generation}" if store is not None else "absent")
-            in_store = world.asset_versions.get(key, "")
-    return Input(name, "/".join(parts), in_store)
+            return _secret_input(name, "/".join(parts), source, world)
+        store = world.get(source)
+        if store is None:
+            return Input(name, "/".join((*parts, "absent")))
+        parts += [store.uid, str(store.generation), _store_admission(record.key.namespace, store, world)]
+    return Input(name, "/".join(parts), world.asset_versions.get(key, ""), in_store=True)
+
+
+def _admission(namespace: str, asset: Record, world: World) -> str:
+    """Whether the asset admits a namespace: the verdict and not the labels, most of which say nothing about it."""
+    if asset.key.namespace == namespace:
+        return "own"
+    grant = json.loads(asset.spec).get("allowedNamespaces")
+    return _verdict(grant, namespace, world)
+
+
+def _store_admission(namespace: str, store: Record, world: World) -> str:
+    return _verdict(json.loads(store.spec).get("allowedNamespaces"), namespace, world)
+
+
+def _verdict(grant: Mapping[str, Any] | None, namespace: str, world: World) -> str:
+    try:
+        admits = grant is not None and NamespaceGrant.model_validate(grant).admits(
+            namespace, world.namespaces.get(namespace)
+        )
+    except ValidationError:
+        admits = False
+    return "admitted" if admits else "refused"

@@ -55,6 +55,7 @@ class Inspect:
         if first_look and _in_order(record):
             queue.at(key, self._next_look(record, self._clock(), share=fraction(record.uid)))
             return
+        generation = record.generation
         was_in_order = _in_order(record)
         usable, failure = await self._look(record)
         now = self._clock()
@@ -72,8 +73,9 @@ class Inspect:
             blocker=failure,
             waiting=Reason.ACQUIRING,
         )
-        if not await self._reporter.report(record, self._status(record, verdicts, now), verdicts, now):
-            queue.at(key, now + self._pace.first)
+        again = await self._reporter.report(record, self._status(record, generation, verdicts, now), verdicts, now)
+        if again is not None:
+            queue.at(key, now + again)
 
     async def _look(self, record: Record) -> tuple[Reason, LanyardError | None]:
         try:
@@ -110,11 +112,11 @@ class Inspect:
             pause = timedelta(0)
         return now + pause * share if pause is not None else None
 
-    def _status(self, record: Record, verdicts: list[Verdict], now: datetime) -> Status:
+    def _status(self, record: Record, generation: int, verdicts: list[Verdict], now: datetime) -> Status:
         previous = record.parsed_status()
         status: Status = {
-            "observedGeneration": record.generation,
-            "conditions": merged(previous.get("conditions") or (), verdicts, record.generation, now),
+            "observedGeneration": generation,
+            "conditions": merged(previous.get("conditions") or (), verdicts, generation, now),
         }
         version = self._world.asset_versions.get(record.key)
         if version:

@@ -105,9 +105,9 @@ class Namespaces:
 
     def _wake(self, name: str) -> None:
         for what in (What.CONNECTION, What.ASSET):
-            for key in self._world.objects[what]:
-                if key.namespace == name:
-                    self._world.wake(key)
+            for key in [key for key in self._world.objects[what] if key.namespace == name]:
+                self._world.wake(key)
+                self._world.touch(key)
 
 
 def is_older(one: SecretVersion, than: SecretVersion) -> bool:

@@ -46,10 +46,13 @@ class Publisher:
         self._world = world
         self._key = key
 
-    async def publish(self, record: Record, target: Target, content: Content, previous_name: str | None) -> Written:
-        """PublishError when it cannot be written now."""
+    async def publish(
+        self, record: Record, target: Target, content: Content, previous_name: str | None, before: Written | None
+    ) -> Written:
+        """PublishError when it cannot be written now. What was written `before` is ours whatever it looks like now."""
+        written = before.version.uid if before is not None else ""
         try:
-            secret = await self._write(record, target, content)
+            secret = await self._write(record, target, content, written)
             stale = leftover_keys(secret, content)
             if stale:
                 secret = await self._kube.remove_keys(_path(record, target.name), secret, stale)
@@ -76,10 +79,10 @@ class Publisher:
             and self._fingerprint(secret, written.keys) == written.fingerprint
         )
 
-    async def _write(self, record: Record, target: Target, content: Content) -> dict[str, Any]:
+    async def _write(self, record: Record, target: Target, content: Content, written: str) -> dict[str, Any]:
         path = _path(record, target.name)
         known = self._world.published.get(Key(What.SECRET, record.key.namespace, target.name))
-        uid = known.uid if known is not None and known.owner == record.uid else None
+        uid = known.uid if known is not None and (known.owner == record.uid or known.uid == written) else None
         refused_with = 0
         for _ in range(ROUNDS):
             body = _body(record, target, content, uid)
@@ -91,10 +94,10 @@ class Publisher:
                 if error.code not in {404, 409, 422}:
                     raise
                 refused_with = error.code
-                uid = await self._owner_uid(record, target, path)
+                uid = await self._our_uid(record, target, path, written)
         raise PublishError(Reason.SECRET_REFUSED, secret=target.name, status=refused_with)
 
-    async def _owner_uid(self, record: Record, target: Target, path: str) -> str | None:
+    async def _our_uid(self, record: Record, target: Target, path: str, written: str) -> str | None:
         """The uid of our Secret, None when there is none, `SecretConflict` when it is a stranger's."""
         try:
             metadata = (await self._kube.get(path, metadata_only=True))["metadata"]
@@ -102,7 +105,7 @@ class Publisher:
             if error.code == 404:
                 return None
             raise
-        if not is_ours(metadata, record.uid):
+        if not is_ours(metadata, record.uid) and metadata["uid"] != written:
             raise PublishError(Reason.SECRET_CONFLICT, secret=target.name)
         return str(metadata["uid"])
 

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from lanyard.api.meta import API_VERSION
@@ -14,6 +14,8 @@ from lanyard.flows.world import Record, World
 from lanyard.rules.conditions import Status, Verdict, changes
 
 _log = logging.getLogger(__name__)
+FIRST_PAUSE = timedelta(seconds=1)
+LONGEST_PAUSE = timedelta(minutes=1)
 _events = logging.getLogger("lanyard.events")
 
 
@@ -25,14 +27,14 @@ class Reporter:
         self._world = world
         self._instance = instance
 
-    async def report(self, record: Record, status: Status, verdicts: list[Verdict], now: datetime) -> bool:
-        """Write the status unless it says nothing new. False when the API server did not take it: report again.
+    async def report(self, record: Record, status: Status, verdicts: list[Verdict], now: datetime) -> timedelta | None:
+        """Write the status unless it says nothing new. When the API server did not take it: how long to wait.
 
         What it says is remembered either way. An object that is gone is forgotten: 404 here finds what the watch has
         not told yet. 409 may mean a namesake, of which the watch will tell, or only that many wrote at once.
         """
         if status == record.parsed_status() and record.told is None:
-            return True
+            return None
         told = record.told if record.told is not None else record.status
         record.status = json.dumps(status, separators=(",", ":")).encode()
         metadata = {"name": record.key.name, "uid": record.uid}
@@ -42,20 +44,29 @@ class Reporter:
         try:
             await self._kube.apply(f"{object_path(record.key)}/status", body)
         except KubernetesError as error:
-            if error.code == 404:
+            if error.code == 404 and await self._is_gone(record):
                 self._world.forget(record.key, record.uid)
-                return True
-            record.told = told
+                return None
+            record.told, record.refused = told, record.refused + 1
             _log.warning("status not written", extra={"object": str(record.key), "status": error.code})
-            return False
-        record.told = None
+            pause = FIRST_PAUSE * (1 << min(record.refused - 1, 8))
+            return max(min(pause, LONGEST_PAUSE), timedelta(seconds=error.retry_after or 0))
+        record.told, record.refused = None, 0
         for change in changes(json.loads(told).get("conditions") or (), verdicts):
             _events.info(
                 "reason changed",
                 extra={"object": str(record.key), "reason": change.reason.value, "warning": change.warning},
             )
             await self._post(record, change.reason.value, change.message, warning=change.warning, now=now)
-        return True
+        return None
+
+    async def _is_gone(self, record: Record) -> bool:
+        """404 also means that a kind is being registered anew; the object itself decides."""
+        try:
+            metadata = (await self._kube.get(object_path(record.key), metadata_only=True))["metadata"]
+        except KubernetesError as error:
+            return error.code == 404
+        return bool(metadata["uid"] != record.uid)
 
     async def _post(self, record: Record, reason: str, message: str, *, warning: bool, now: datetime) -> None:
         """An Event is a courtesy: when it cannot be posted, the status still says it all."""

@@ -16,14 +16,14 @@ from pydantic import ValidationError
 
 from lanyard.api.asset import AssetSpec
 from lanyard.api.connection import ConnectionSpec, CredentialSource
-from lanyard.api.meta import PRESENTABLE_LABEL, READABLE_LABEL, PlatformSecretKeyRef, parse_duration
+from lanyard.api.meta import PRESENTABLE_LABEL, PlatformSecretKeyRef, parse_duration
 from lanyard.api.store import StoreSpec
 from lanyard.clients.kube import Kube
 from lanyard.errors import KubernetesError, LanyardError, SourceError, StoreError
-from lanyard.flows.inputs import asset_key, secrets_behind
+from lanyard.flows.inputs import asset_key
 from lanyard.flows.keys import Key, What
 from lanyard.flows.tally import Tally, audit
-from lanyard.flows.world import Record, SecretVersion, World
+from lanyard.flows.world import Record, World
 from lanyard.reasons import Reason
 from lanyard.sensitive import Sensitive
 from lanyard.stores import secrets
@@ -42,8 +42,8 @@ class Resolved:
     value: Sensitive
     cache_key: CacheKey
     version: str
-    marker: str | None = None
-    """What stands for the version in a digest; None where the API server shows the version."""
+    marker: str
+    """What stands for the version in a digest: another process can compare it."""
 
 
 class Resolver:
@@ -64,27 +64,6 @@ class Resolver:
         self._tally = tally
         self._labels_required = labels_required
         self._seen: dict[Key, str] = {}
-
-    async def learn(self, key: Key, spec: ConnectionSpec) -> bool:
-        """Look at Secrets that the watch has not told of yet; True when one is there.
-
-        A Secret applied together with its Connection is often read before the watch tells of it. Its version has to
-        count from the start, or the watch would bring what looks like a change, and with it a second request.
-        """
-        learnt = False
-        for secret in secrets_behind(key.namespace, spec, self._world):
-            if secret in self._world.readable:
-                continue
-            try:
-                found = await self._kube.get(_secret_path(secret.namespace, secret.name), metadata_only=True)
-            except KubernetesError:
-                continue  # reading it will tell why
-            metadata = found["metadata"]
-            if self._labels_required and (metadata.get("labels") or {}).get(READABLE_LABEL) != "true":
-                continue
-            self._world.readable[secret] = SecretVersion.of(metadata)
-            learnt = True
-        return learnt
 
     async def resolve(self, key: Key, spec: ConnectionSpec) -> dict[str, Resolved]:
         """Every credential of a Connection. SourceError names the first that cannot be had."""
@@ -143,7 +122,7 @@ class Resolver:
 
     async def _from_secret(self, namespace: str, name: str, key: str) -> Resolved:
         cache_key, value = await self._secret(namespace, name)
-        return Resolved(_secret_field(value, name, key), cache_key, value.version)
+        return Resolved(_secret_field(value, name, key), cache_key, value.version, value.version)
 
     async def _from_asset(self, key: Key, asset: Key, name: str) -> Resolved:
         record = self._world.get(asset)
@@ -155,7 +134,7 @@ class Resolver:
         if name not in spec.keys:
             raise SourceError(Reason.ASSET_KEY_MISSING, name=asset.name, key=name)
         value, cache_key = await self._behind(record, spec)
-        marker = self._world.asset_versions[asset] if spec.store is not None else None
+        marker = self._world.asset_versions[asset] if spec.store is not None else value.version
         resolved = Resolved(_field(value, spec, spec.keys[name]), cache_key, value.version, marker)
         audit("resolve", "resolved", object_name=str(key), uid=record.uid, asset=str(asset), key=name)
         return resolved
@@ -191,12 +170,16 @@ class Resolver:
         A digest keyed in this process becomes a marker that changes whenever the digest does; after a restart the
         first digest changes nothing, for nothing is known of what it was before.
         """
-        before = self._seen.get(asset)
+        before, marker = self._seen.get(asset), self._world.asset_versions.get(asset)
         self._seen[asset] = version
         if not version.startswith(KEYED):
             self._world.asset_versions[asset] = version
-        elif asset not in self._world.asset_versions or before not in {None, version}:
+        elif marker is None or before not in {None, version}:
             self._world.asset_versions[asset] = f"seen-{uuid.uuid4().hex[:8]}"
+        if marker not in {None, self._world.asset_versions[asset]}:
+            # Whoever read it first, all that use it have to follow, and the asset's own status too.
+            self._world.wake(asset)
+            self._world.touch(asset)
 
     async def _secret(self, namespace: str, name: str) -> tuple[CacheKey, StoreValue]:
         known = self._world.readable.get(Key(What.SECRET, namespace, name))

@@ -34,6 +34,17 @@ ORDER = tuple(sorted(KINDS, key=lambda kind: kind.name == What.CONNECTION.value)
 
 async def sweep(kube: Kube, world: World, namespaces: tuple[str, ...] = ()) -> int:
     """One pass over all kinds; returns how many objects had vanished unseen. KubernetesError ends it early."""
+    world.begin_list()
+    try:
+        vanished = await _sweep(kube, world, namespaces)
+    finally:
+        world.end_list()
+    if vanished:
+        _log.info("objects vanished unseen", extra={"count": vanished})
+    return vanished
+
+
+async def _sweep(kube: Kube, world: World, namespaces: tuple[str, ...]) -> int:
     vanished = 0
     for kind in ORDER:
         what = What(kind.name)
@@ -44,8 +55,6 @@ async def sweep(kube: Kube, world: World, namespaces: tuple[str, ...] = ()) -> i
                 for body in page.items:
                     metadata = body["metadata"]
                     seen.add(Key(what, metadata.get("namespace", ""), metadata["name"]))
-                    world.observe(what, body)
+                    world.list_in(what, body)
         vanished += world.retain(before, seen)
-    if vanished:
-        _log.info("objects vanished unseen", extra={"count": vanished})
     return vanished

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from lanyard.api.meta import CONNECTION_UID_LABEL
 from lanyard.flows.keys import Key, What
 
 Sources = tuple[Key, ...]
@@ -24,11 +23,16 @@ class SecretVersion:
     uid: str
     version: str
     owner: str = ""
-    """uid of the Connection that it says it belongs to; empty for readable Secrets."""
+    """uid of its controlling owner; a label alone proves nothing, for anybody may copy it."""
+
+    @property
+    def marker(self) -> str:
+        return f"{self.uid}/{self.version}"
 
     @classmethod
     def of(cls, metadata: dict[str, Any]) -> Self:
-        owner = (metadata.get("labels") or {}).get(CONNECTION_UID_LABEL, "")
+        owners = metadata.get("ownerReferences") or ()
+        owner = next((one["uid"] for one in owners if one.get("controller")), "")
         return cls(metadata["namespace"], metadata["name"], metadata["uid"], metadata["resourceVersion"], owner)
 
 
@@ -46,6 +50,8 @@ class Record:
     """True when something it failed on works again."""
     told: bytes | None = None
     """The status that the API server took last, while it has not taken `status`."""
+    refused: int = 0
+    """Writes of the status that the API server refused in a row."""
     memory: Any = None
 
     def parsed_status(self) -> dict[str, Any]:
@@ -68,9 +74,22 @@ class World:
     asset_versions: dict[Key, str] = field(default_factory=dict)
     """Version in the store that was seen last, by asset."""
     _dependents: dict[Key, set[Key]] = field(default_factory=dict)
+    _gone: set[str] | None = None
+    """uids forgotten since a full list began; None while none is under way."""
 
     def get(self, key: Key) -> Record | None:
         return self.objects[key.what].get(key)
+
+    def begin_list(self) -> None:
+        self._gone = set()
+
+    def end_list(self) -> None:
+        self._gone = None
+
+    def list_in(self, what: What, body: dict[str, Any]) -> None:
+        """An object of a full list: a page may be older than a deletion that the watch has told since."""
+        if self._gone is None or body["metadata"]["uid"] not in self._gone:
+            self.observe(what, body)
 
     def observe(self, what: What, body: dict[str, Any]) -> None:
         """An object as the API server has it. Our own status coming back wakes nobody."""
@@ -101,6 +120,8 @@ class World:
 
     def forget(self, key: Key, uid: str | None = None) -> None:
         """An object is gone. With a uid, only that one: a namesake that came after it stays."""
+        if uid is not None and self._gone is not None:
+            self._gone.add(uid)
         record = self.objects[key.what].get(key)
         if record is None or (uid is not None and record.uid != uid):
             return

@@ -11,6 +11,7 @@ MARGIN_SHARE = 0.2
 LEAST_MARGIN = timedelta(minutes=5)  # kubelet needs up to two minutes to bring a new Secret into a pod
 LARGEST_MARGIN_SHARE = 0.5
 JITTER_SHARE = 0.1
+AT_ONCE = 3  # repairs in a row that are not put off
 SHORT_LIFE = timedelta(minutes=10)
 
 
@@ -22,6 +23,25 @@ class Backoff:
     longest: timedelta = timedelta(minutes=5)
     configuration: tuple[timedelta, ...] = (timedelta(minutes=5), timedelta(minutes=15), timedelta(minutes=60))
     on_change: timedelta = timedelta(minutes=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Repairs:
+    """Credentials that were fetched in quick succession: somebody else may be undoing what we do."""
+
+    last: datetime
+    streak: int
+
+    @classmethod
+    def after(cls, before: "Repairs | None", now: datetime, pace: Backoff) -> "Repairs":
+        """One more; it counts to the streak when it came within the longest pause of the one before."""
+        close = before is not None and now - before.last < pace.longest
+        return cls(now, before.streak + 1 if before is not None and close else 0)
+
+    def not_before(self, pace: Backoff) -> datetime:
+        """The first few repairs are immediate; then each waits twice as long as the one before."""
+        over = self.streak - AT_ONCE
+        return self.last + (_exponential(over, pace) if over > 0 else timedelta(0))
 
 
 def refresh_at(issued_at: datetime, expires_at: datetime, uid: str) -> datetime:

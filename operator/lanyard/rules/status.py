@@ -89,7 +89,7 @@ def connection_status(previous: Mapping[str, Any], view: View, now: datetime) ->
 
 
 def _ready(view: View, before: Known, *, expired: bool) -> list[Verdict]:
-    if view.published_version is not None and not expired:
+    if view.published_version is not None and view.intact and not expired:
         reason = Reason.TOKEN_PUBLISHED if view.needs_token else Reason.CREDENTIALS_PUBLISHED
         return [holds(Condition.READY, reason, secret=view.secret)]
     blocker = view.problem or view.failure or view.waiting
@@ -153,7 +153,7 @@ def _fact(condition: Condition, view: View) -> Verdict | None:
             if view.missing:
                 return fails(condition, LanyardError(Reason.SCOPE_MISSING, scopes=", ".join(view.missing)))
             return holds(condition, Reason.GRANTED)
-        case Condition.SECRET_PUBLISHED if view.published_version is not None:
+        case Condition.SECRET_PUBLISHED if view.published_version is not None and view.intact:
             return holds(condition, Reason.PUBLISHED, secret=view.secret)
         case _:
             return None

@@ -96,7 +96,26 @@ def test_an_unknown_setting_is_named_and_its_value_is_not() -> None:
 
 
 def test_what_the_tests_and_the_environment_use_is_not_a_setting_of_the_operator() -> None:
-    assert read({"LANYARD_LOCALENV_BIN": "/bin", "LANYARD_TEST_X": "1", "LANYARD_BENCH_N": "1"}) == Settings()
+    assert read({"LANYARD_LOCALENV_BIN": "/bin"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "LANYARD_PORT",
+        "LANYARD_SERVICE_HOST",
+        "LANYARD_METRICS_SERVICE_PORT",
+        "LANYARD_METRICS_SERVICE_PORT_HTTP",
+        "LANYARD_METRICS_PORT_8080_TCP",
+        "LANYARD_METRICS_PORT_8080_TCP_ADDR",
+    ],
+)
+def test_what_kubelet_sets_for_a_service_of_our_name_is_no_setting(name: str) -> None:
+    assert read({name: "tcp://10.96.0.7:8080"}) == Settings()
+
+
+def test_a_setting_that_looks_like_a_service_s_is_a_setting() -> None:
+    assert read({"LANYARD_HEALTH_PORT": "9090"}).health_port == 9090
 
 
 def test_settings_do_not_change() -> None:

@@ -26,7 +26,7 @@ def metadata(one: SecretVersion) -> dict[str, Any]:
         "resourceVersion": one.version,
     }
     if one.owner:
-        shown["labels"] = {"lanyard.dev/connection-uid": one.owner}
+        shown["ownerReferences"] = [{"uid": "somebody"}, {"uid": one.owner, "controller": True}]
     return shown
 
 
@@ -57,9 +57,11 @@ def test_a_secret_is_kept_by_name_uid_and_version_only() -> None:
     assert mirror.slim(full) == secret()
 
 
-def test_a_published_secret_tells_whose_it_is() -> None:
+def test_a_published_secret_tells_whose_it_is_by_its_owner_and_not_by_a_label() -> None:
     mirror = PublishedSecrets(World(wake=lambda _: None, sources_of=sources_of))
     assert mirror.slim(metadata(secret(owner="u"))).owner == "u"
+    copied = metadata(secret()) | {"labels": {"lanyard.dev/connection-uid": "u"}}
+    assert mirror.slim(copied).owner == ""
 
 
 @pytest.mark.spec("C10")

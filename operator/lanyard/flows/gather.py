@@ -1,0 +1,134 @@
+"""Step 1 of a reconcile: everything that a decision about a Connection depends on, looked at once.
+
+The spec and its generation are taken together with the versions of its sources: the object may change while the
+provider is asked, and what is reported then is still what was acted upon.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from lanyard.api.connection import ConnectionSpec, secret_name
+from lanyard.connectors.loader import Connector
+from lanyard.connectors.selection import Plan, plan_for
+from lanyard.errors import LanyardError, SpecError
+from lanyard.flows.acquire import Acquired
+from lanyard.flows.catalogue import Catalogue
+from lanyard.flows.inputs import Input, digest_of, inputs_of
+from lanyard.flows.keys import Key, What
+from lanyard.flows.publish import Publisher, Target, Written
+from lanyard.flows.world import Record, World
+from lanyard.reasons import Reason
+from lanyard.rules.lifecycle import Facts, PublishedFacts
+from lanyard.rules.schedule import Repairs
+from lanyard.rules.status import moment
+
+
+@dataclass(slots=True)
+class Memory:
+    """What this process remembers of a Connection beyond its status."""
+
+    written: Written | None = None
+    intact_version: str = ""
+    """resourceVersion at which the Secret's content is known to be ours."""
+    received: Acquired | None = None
+    """A token that was issued and is not published yet."""
+    read: dict[str, str] = field(default_factory=dict)
+    """Markers of Secrets that were read before the watch told of them, by credential."""
+    repairs: Repairs | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """`plan` is None exactly when the facts name a problem, `spec` when it does not even parse."""
+
+    spec: ConnectionSpec | None
+    spec_text: bytes
+    generation: int
+    plan: Plan | None
+    inputs: tuple[Input, ...]
+    target: Target
+    published_version: str | None
+    facts: Facts
+
+
+class Gatherer:
+    """One instance a process."""
+
+    def __init__(
+        self, *, world: World, catalogue: Catalogue, publisher: Publisher, clock: Callable[[], datetime]
+    ) -> None:
+        self._world = world
+        self._catalogue = catalogue
+        self._publisher = publisher
+        self._clock = clock
+
+    async def gather(self, record: Record, memory: Memory) -> Gathered:
+        """LanyardError when our own Secret cannot be looked at."""
+        text, generation = record.spec, record.generation
+        spec, connector, plan, problem = self._understand(record)
+        target = Target(secret_name(record.key.name, spec), spec.secret.type) if spec is not None else Target("", "")
+        inputs = inputs_of(record.key.namespace, spec, connector, self._world) if spec is not None else ()
+        status = record.parsed_status()
+        ours = self._world.published.get(Key(What.SECRET, record.key.namespace, target.name))
+        written = memory.written.version.uid if memory.written is not None else ""
+        published = ours if ours is not None and (ours.owner == record.uid or ours.uid == written) else None
+        intact = published is not None and await self._is_intact(record, memory, target, published.version, status)
+        for one in inputs:
+            if one.told:
+                memory.read.pop(one.name, None)
+        digest, received = digest_of(text, inputs, memory.read), memory.received
+        facts = Facts(
+            suspended=spec is not None and spec.suspend,
+            problem=problem,
+            inputs_digest=digest,
+            attempted_digest=status.get("inputsDigest", ""),
+            published=PublishedFacts(intact) if published is not None else None,
+            received=received is not None and received.digest == digest and received.is_live(self._clock()),
+            failed_attempts=status.get("failedAttempts", 0),
+            nudged=record.nudged,
+            next_refresh_at=moment(status.get("nextRefreshAt")),
+            expires_at=moment(status.get("expiresAt")),
+        )
+        version = published.version if published is not None else None
+        return Gathered(spec, text, generation, plan, inputs, target, version, facts)
+
+    def _understand(
+        self, record: Record
+    ) -> tuple[ConnectionSpec | None, Connector | None, Plan | None, LanyardError | None]:
+        try:
+            spec = ConnectionSpec.model_validate_json(record.spec)
+        except ValidationError as error:
+            field = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
+            return None, None, None, SpecError(Reason.INVALID_SPEC, field=field, kind="connection")
+        try:
+            connector = self._catalogue.find(spec.connector)
+        except LanyardError as error:
+            return spec, None, None, error
+        try:
+            _refuse_own_secret(record.key.name, spec)
+            return spec, connector, plan_for(spec, connector), None
+        except LanyardError as error:
+            return spec, connector, None, error
+
+    async def _is_intact(
+        self, record: Record, memory: Memory, target: Target, version: str, status: dict[str, object]
+    ) -> bool:
+        """True without a call when the version is the one we wrote; else one GET settles it."""
+        if version in {memory.intact_version, status.get("publishedVersion")}:
+            return True
+        if memory.written is None or memory.written.version.name != target.name:
+            return False
+        if await self._publisher.is_intact(record, target, memory.written):
+            memory.intact_version = version
+            return True
+        return False
+
+
+def _refuse_own_secret(name: str, spec: ConnectionSpec) -> None:
+    """What is published would be its own source, and every write a change to react to."""
+    for credential, source in spec.credentials.items():
+        if source.secret_ref is not None and source.secret_ref.name == secret_name(name, spec):
+            raise SpecError(Reason.INVALID_SPEC, field=f"credentials.{credential}", kind="connection")
