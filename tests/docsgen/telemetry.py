@@ -33,14 +33,14 @@ LABELS = {
     "outcome": "`issued`, `resolved`, `written`, or a reason of [the closed list](../reasons.md)",
     "store": "`asset` or `secret`: what the reference names",
     "kind": "kind of the object",
-    "decision": "`Rest`, `Acquire`, `Publish` or `Blocked`: what a pass decided to do",
+    "decision": "`rest`, `publish`, `blocked`, or `acquire` and why: what a pass decided to do",
 }
 
 AUDIT_PAGE = """
 # Audit log
 
-Lines of the log whose `logger` is `lanyard.audit`: one JSON object for each token fetched, credential read through an
-asset, and Secret published. No line carries a secret; a token appears as its SHA-256, so that a token found somewhere
+Lines of the log whose `logger` is `lanyard.audit`: one JSON object for each token fetched, credential read,
+and Secret published. No line carries a secret; a token appears as its SHA-256, so that a token found somewhere
 can be traced to the Connection it was issued for.
 
 ```json
@@ -54,7 +54,7 @@ can be traced to the Connection it was issued for.
 
 ACTIONS = {
     "token request": "a token endpoint was asked; the outcome is `issued` or [a reason](../reasons.md)",
-    "resolve": "a credential was read through a CredentialAssetRef, from its store or from memory",
+    "resolve": "a credential was read from a Secret or through a CredentialAssetRef, from its store or from memory",
     "publish": "a workload Secret was written; `object gone`: nothing was, for the Connection was deleted meanwhile",
 }
 
@@ -62,11 +62,10 @@ FIELDS = {
     "action": "what was done",
     "outcome": "how it ended",
     "object": "the Connection it was done for: kind, namespace, name",
-    "uid": "uid of the Connection; with `resolve` that of the asset",
+    "uid": "uid of the Connection",
     "host": "host and, where given, port of the token endpoint",
     "token_sha256": "SHA-256 of the access token, in hexadecimal",
-    "asset": "the asset: kind, namespace, name",
-    "key": "key of the asset",
+    "source": "the asset or Secret that was read: kind, namespace, name",
     "secret": "name of the workload Secret",
 }
 

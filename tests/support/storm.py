@@ -148,7 +148,7 @@ class Storm:
             assert status_of(one, "Ready") == "False"
         metrics = self._operator.metrics()
         return Figures(
-            watch_ends=metrics["lanyard_watch_restarts"],
+            watch_ends=metrics["lanyard_watch_restarts_total"],
             memory_mib=self._operator.memory_mib(),
             cpu_seconds=self._operator.cpu_seconds(),
         )

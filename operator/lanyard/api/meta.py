@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 GROUP = "lanyard.dev"
@@ -165,6 +165,11 @@ class ObjectStatus(Model):
         -1, description="Generation of the spec that this status speaks of; -1 before any."
     )
     conditions: Conditions = []
+
+
+def misfit(error: ValidationError) -> str:
+    """The path of the first member that does not fit, never its value."""
+    return ".".join(str(part) for part in error.errors(include_input=False, include_url=False)[0]["loc"])
 
 
 @dataclass(frozen=True, slots=True)

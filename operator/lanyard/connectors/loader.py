@@ -16,6 +16,7 @@ import yaml
 from pydantic import ValidationError
 
 from lanyard.api.connector import ConnectorSpec
+from lanyard.api.meta import misfit
 from lanyard.connectors.checks import findings
 from lanyard.errors import SpecError
 from lanyard.reasons import Reason
@@ -67,7 +68,7 @@ def from_object(name: str, spec: Mapping[str, Any]) -> Connector:
     try:
         parsed = ConnectorSpec.model_validate(spec, extra="forbid", by_alias=True, by_name=False)
     except ValidationError as error:
-        field = _location(error)
+        field = misfit(error)
     else:
         wrong = next(findings(parsed), None)
         if wrong is None:
@@ -87,7 +88,7 @@ def _built_in(file: str, name: str, raw: Mapping[str, Any]) -> Connector:
         spec = ConnectorSpec.model_validate(raw, extra="forbid", by_alias=True, by_name=False)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False)[0]["msg"]
-        raise CatalogueError(f"{file}: connector {name}: {_location(error)}: {problem}") from None
+        raise CatalogueError(f"{file}: connector {name}: {misfit(error)}: {problem}") from None
     for field, problem in findings(spec):
         raise CatalogueError(f"{file}: connector {name}: {field}: {problem}")
     return Connector(name, spec, digest_of(spec))
@@ -135,7 +136,3 @@ def merged(shared: Any, own: Any) -> Any:
 
 def _is_named_list(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, dict) and "name" in item for item in value)
-
-
-def _location(error: ValidationError) -> str:
-    return ".".join(str(part) for part in error.errors(include_input=False, include_url=False)[0]["loc"])

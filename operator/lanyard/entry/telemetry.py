@@ -99,7 +99,10 @@ class ObjectCollector(Collector):
                 counter.add_metric(values, count)
             yield counter
         for name, (text, value) in self._gauges().items():
-            yield GaugeMetricFamily(name, text, value=value)
+            if name.endswith("_total"):
+                yield CounterMetricFamily(name.removesuffix("_total"), text, value=value)
+            else:
+                yield GaugeMetricFamily(name, text, value=value)
         yield GaugeMetricFamily("lanyard_build_info", f"Version of Lanyard: {__version__}.", value=1.0)
 
 

@@ -76,6 +76,7 @@ class Operator:
         self._world = World(wake=self._wake, sources_of=sources_of)
         self._queue = WorkQueue(self._work, _now, workers=settings.workers)
         self._limits = HostLimits(wake=self._wake)
+        self._cache = CredentialCache()
         self._watcher = Watcher(
             self._config,
             self._deliver,
@@ -138,7 +139,7 @@ class Operator:
         resolver = Resolver(
             kube=kube,
             world=world,
-            cache=CredentialCache(),
+            cache=self._cache,
             vault=VaultReader(outbound),
             tally=self._tally,
             labels_required=settings.secret_access is SecretAccess.LABEL,
@@ -247,8 +248,14 @@ class Operator:
                 "Objects whose time came over a second ago.",
                 float(self._queue.overdue(_now())),
             ),
-            "lanyard_watch_restarts": ("Times the watch was started again.", float(self._watcher.restarts)),
-            "lanyard_faults": ("Passes that ended in a fault of Lanyard's own.", float(self._queue.faults)),
+            "lanyard_watch_restarts_total": ("Times the watch was started again.", float(self._watcher.restarts)),
+            "lanyard_faults_total": ("Passes that ended in a fault of Lanyard's own.", float(self._queue.faults)),
+            "lanyard_credential_cache_hits_total": ("Values found in the encrypted cache.", float(self._cache.hits)),
+            "lanyard_credential_cache_misses_total": ("Values that had to be read.", float(self._cache.misses)),
+            "lanyard_credential_cache_evictions_total": (
+                "Values that made room for others.",
+                float(self._cache.evictions),
+            ),
         }
 
 

@@ -80,7 +80,7 @@ class Acquirer:
     async def acquire(self, record: Record, spec: ConnectionSpec, plan: Plan) -> Acquired | Waiting:
         """LanyardError says why there is nothing to publish."""
         if not plan.needs_token:
-            resolved = await self._resolver.resolve(record.key, spec)
+            resolved = await self._resolver.resolve(record, spec)
             return self._static(spec, plan, resolved)
         host, limits = plan.token_host, plan.connector.spec.limits
         refusal = self._limits.enter(
@@ -90,7 +90,9 @@ class Acquirer:
             cause = ProviderError(Reason.PROVIDER_THROTTLED, host=host) if refusal.asked else None
             return Waiting(refusal.when, cause)
         try:
-            token, resolved = await asyncio.shield(self._token(record, spec, plan))
+            request = asyncio.ensure_future(self._token(record, spec, plan))
+            request.add_done_callback(_settled)
+            token, resolved = await asyncio.shield(request)
         except ProviderError as error:
             if error.reason is Reason.PROVIDER_THROTTLED and error.retry_after is not None:
                 self._limits.close(host, self._clock() + timedelta(seconds=error.retry_after))
@@ -100,13 +102,13 @@ class Acquirer:
         return self._acquired(record, plan, token, markers(resolved))
 
     async def _token(self, record: Record, spec: ConnectionSpec, plan: Plan) -> tuple[Token, dict[str, Resolved]]:
-        resolved = await self._resolver.resolve(record.key, spec)
+        resolved = await self._resolver.resolve(record, spec)
         try:
             return await self._ask(record, spec, plan, resolved), resolved
         except ProviderError as error:
             if not error.rejected:
                 raise
-            fresh = await self._resolver.afresh(record.key, spec, resolved)
+            fresh = await self._resolver.afresh(record, spec, resolved)
             if values(fresh) == values(resolved):
                 raise
         return await self._ask(record, spec, plan, fresh), fresh
@@ -187,6 +189,12 @@ class Acquirer:
             captured=token.captured,
         )
         return Acquired(content, window, granted, wanted, read)
+
+
+def _settled(request: asyncio.Future[tuple[Token, dict[str, Resolved]]]) -> None:
+    """How a request ends that the process no longer waits for is nobody's news."""
+    if not request.cancelled():
+        request.exception()
 
 
 def values(resolved: Mapping[str, Resolved]) -> dict[str, Sensitive]:

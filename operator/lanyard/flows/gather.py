@@ -11,6 +11,7 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from lanyard.api.connection import ConnectionSpec, secret_name
+from lanyard.api.meta import misfit
 from lanyard.connectors.loader import Connector
 from lanyard.connectors.selection import Plan, plan_for
 from lanyard.errors import LanyardError, SpecError
@@ -101,8 +102,7 @@ class Gatherer:
         try:
             spec = ConnectionSpec.model_validate_json(record.spec)
         except ValidationError as error:
-            field = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
-            return None, None, None, SpecError(Reason.INVALID_SPEC, field=field, kind="connection")
+            return None, None, None, SpecError(Reason.INVALID_SPEC, field=misfit(error), kind="connection")
         try:
             connector = self._catalogue.find(spec.connector)
         except LanyardError as error:

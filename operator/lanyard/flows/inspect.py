@@ -86,8 +86,7 @@ class Inspect:
                 case What.STORE:
                     return await self._resolver.check_store(record), None
                 case What.ASSET:
-                    if await self._resolver.check_asset(record):
-                        self._world.touch(record.key)
+                    await self._resolver.check_asset(record)
                     return Reason.RESOLVED, None
                 case What.CONNECTION | What.SECRET:
                     return Reason.VALID, LanyardError(Reason.INTERNAL_ERROR, fault="not a kind that is inspected")

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from lanyard.api.asset import AssetSpec
 from lanyard.api.connection import ConnectionSpec, CredentialSource
-from lanyard.api.meta import PRESENTABLE_LABEL, PlatformSecretKeyRef, parse_duration
+from lanyard.api.meta import PRESENTABLE_LABEL, PlatformSecretKeyRef, misfit, parse_duration
 from lanyard.api.store import StoreSpec
 from lanyard.clients.kube import Kube
 from lanyard.errors import KubernetesError, LanyardError, SourceError, StoreError
@@ -65,20 +65,22 @@ class Resolver:
         self._labels_required = labels_required
         self._seen: dict[Key, str] = {}
 
-    async def resolve(self, key: Key, spec: ConnectionSpec) -> dict[str, Resolved]:
+    async def resolve(self, record: Record, spec: ConnectionSpec) -> dict[str, Resolved]:
         """Every credential of a Connection. SourceError names the first that cannot be had."""
-        return {name: await self._source(key, source) for name, source in spec.credentials.items()}
+        return {name: await self._source(record, source) for name, source in spec.credentials.items()}
 
-    async def afresh(self, key: Key, spec: ConnectionSpec, refused: Mapping[str, Resolved]) -> dict[str, Resolved]:
+    async def afresh(
+        self, record: Record, spec: ConnectionSpec, refused: Mapping[str, Resolved]
+    ) -> dict[str, Resolved]:
         """The same, past the cache: what was refused is not used again."""
         for one in refused.values():
             self._cache.invalidate(one.cache_key, one.version)
-        return await self.resolve(key, spec)
+        return await self.resolve(record, spec)
 
-    async def check_asset(self, record: Record) -> bool:
-        """Resolve an asset and every key that it declares; True when its store holds another version than before."""
+    async def check_asset(self, record: Record) -> None:
+        """Resolve an asset and every key that it declares, from its store if that holds another version than seen."""
         spec = parsed_asset(record)
-        before, seen = self._world.asset_versions.get(record.key), self._seen.get(record.key)
+        seen = self._seen.get(record.key)
         if spec.store is not None and seen is not None:
             store, store_spec = self._store(spec.store, record.key.namespace)
             login = self._login(record, spec, store, store_spec)
@@ -87,7 +89,6 @@ class Resolver:
         value, _ = await self._behind(record, spec)
         for field in spec.keys.values():
             _field(value, spec, field)
-        return before is not None and self._world.asset_versions.get(record.key) != before
 
     async def check_store(self, record: Record) -> Reason:
         """The store answers and, where the login is shared, lets us in."""
@@ -105,8 +106,10 @@ class Resolver:
         own = spec.vault.auth.kubernetes is not None or spec.vault.auth.jwt is not None
         return Reason.REACHABLE if own else Reason.LOGGED_IN
 
-    async def _source(self, key: Key, source: CredentialSource) -> Resolved:
+    async def _source(self, record: Record, source: CredentialSource) -> Resolved:
+        key, outcome = record.key, "resolved"
         asset = asset_key(key.namespace, source)
+        secret = Key(What.SECRET, key.namespace, source.secret_ref.name) if source.secret_ref is not None else None
         try:
             if asset is not None and source.credential_asset_ref is not None:
                 resolved = await self._from_asset(key, asset, source.credential_asset_ref.key)
@@ -115,9 +118,11 @@ class Resolver:
             else:
                 raise SourceError(Reason.INVALID_SPEC, field="credentials", kind="connection")
         except LanyardError as error:
-            self._tally.count("lanyard_credential_resolutions", "asset" if asset else "secret", error.reason.value)
+            outcome = error.reason.value
             raise
-        self._tally.count("lanyard_credential_resolutions", "asset" if asset else "secret", "resolved")
+        finally:
+            self._tally.count("lanyard_credential_resolutions", "asset" if asset else "secret", outcome)
+            audit("resolve", outcome, object_name=str(record.key), uid=record.uid, source=str(asset or secret))
         return resolved
 
     async def _from_secret(self, namespace: str, name: str, key: str) -> Resolved:
@@ -135,9 +140,7 @@ class Resolver:
             raise SourceError(Reason.ASSET_KEY_MISSING, name=asset.name, key=name)
         value, cache_key = await self._behind(record, spec)
         marker = self._world.asset_versions[asset] if spec.store is not None else value.version
-        resolved = Resolved(_field(value, spec, spec.keys[name]), cache_key, value.version, marker)
-        audit("resolve", "resolved", object_name=str(key), uid=record.uid, asset=str(asset), key=name)
-        return resolved
+        return Resolved(_field(value, spec, spec.keys[name]), cache_key, value.version, marker)
 
     def _admits(self, spec: AssetSpec, owner: str, user: str) -> bool:
         if owner == user:
@@ -261,8 +264,7 @@ def parsed_asset(record: Record) -> AssetSpec:
     try:
         return AssetSpec.model_validate_json(record.spec)
     except ValidationError as error:
-        field = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
-        raise SourceError(Reason.ASSET_INVALID, name=record.key.name, field=field) from None
+        raise SourceError(Reason.ASSET_INVALID, name=record.key.name, field=misfit(error)) from None
 
 
 def parsed_store(record: Record) -> StoreSpec:
@@ -270,8 +272,7 @@ def parsed_store(record: Record) -> StoreSpec:
     try:
         return StoreSpec.model_validate_json(record.spec)
     except ValidationError as error:
-        field = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
-        raise SourceError(Reason.STORE_INVALID, store=record.key.name, field=field) from None
+        raise SourceError(Reason.STORE_INVALID, store=record.key.name, field=misfit(error)) from None
 
 
 def _field(value: StoreValue, spec: AssetSpec, field: str) -> Sensitive:
