@@ -51,10 +51,10 @@ class Answer:
         return cls(status, {"Content-Type": "application/json", **(headers or {})}, body, delay)
 
     @classmethod
-    def of_token(cls, token: str = "t0k3n", **changes: Any) -> Self:
+    def of_token(cls, token: str = "t0k3n", *, delay: float = 0, **changes: Any) -> Self:
         """A token answer (RFC 6749 section 5.1); a field changed to None is left out."""
         fields = {"access_token": token, "token_type": "Bearer", "expires_in": 3600} | changes
-        return cls.of_json({name: value for name, value in fields.items() if value is not None})
+        return cls.of_json({name: value for name, value in fields.items() if value is not None}, delay=delay)
 
     @classmethod
     def of_error(cls, error: str, status: int = 400, **fields: Any) -> Self:
