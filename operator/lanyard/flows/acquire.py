@@ -77,10 +77,13 @@ class Acquirer:
         self._deadline = deadline.total_seconds()
         self._clock = clock
 
-    async def acquire(self, record: Record, spec: ConnectionSpec, plan: Plan) -> Acquired | Waiting:
-        """LanyardError says why there is nothing to publish."""
+    async def acquire(
+        self, record: Record, spec: ConnectionSpec, plan: Plan, read: dict[str, str]
+    ) -> Acquired | Waiting:
+        """LanyardError says why there is nothing to publish. `read` is given the markers of what was read, either way."""
         if not plan.needs_token:
             resolved = await self._resolver.resolve(record, spec)
+            read |= markers(resolved)
             return self._static(spec, plan, resolved)
         host, limits = plan.token_host, plan.connector.spec.limits
         refusal = self._limits.enter(
@@ -90,28 +93,30 @@ class Acquirer:
             cause = ProviderError(Reason.PROVIDER_THROTTLED, host=host) if refusal.asked else None
             return Waiting(refusal.when, cause)
         try:
-            request = asyncio.ensure_future(self._token(record, spec, plan))
+            request = asyncio.ensure_future(self._token(record, spec, plan, read))
             request.add_done_callback(_settled)
-            token, resolved = await asyncio.shield(request)
+            token = await asyncio.shield(request)
         except ProviderError as error:
             if error.reason is Reason.PROVIDER_THROTTLED and error.retry_after is not None:
                 self._limits.close(host, self._clock() + timedelta(seconds=error.retry_after))
             raise
         finally:
             self._limits.leave(host)
-        return self._acquired(record, plan, token, markers(resolved))
+        return self._acquired(record, plan, token, read)
 
-    async def _token(self, record: Record, spec: ConnectionSpec, plan: Plan) -> tuple[Token, dict[str, Resolved]]:
+    async def _token(self, record: Record, spec: ConnectionSpec, plan: Plan, read: dict[str, str]) -> Token:
         resolved = await self._resolver.resolve(record, spec)
+        read |= markers(resolved)
         try:
-            return await self._ask(record, spec, plan, resolved), resolved
+            return await self._ask(record, spec, plan, resolved)
         except ProviderError as error:
             if not error.rejected:
                 raise
             fresh = await self._resolver.afresh(record, spec, resolved)
+            read |= markers(fresh)
             if values(fresh) == values(resolved):
                 raise
-        return await self._ask(record, spec, plan, fresh), fresh
+        return await self._ask(record, spec, plan, fresh)
 
     async def _ask(self, record: Record, spec: ConnectionSpec, plan: Plan, resolved: Mapping[str, Resolved]) -> Token:
         credentials = values(resolved)
@@ -191,7 +196,7 @@ class Acquirer:
         return Acquired(content, window, granted, wanted, read)
 
 
-def _settled(request: asyncio.Future[tuple[Token, dict[str, Resolved]]]) -> None:
+def _settled(request: asyncio.Future[Token]) -> None:
     """How a request ends that the process no longer waits for is nobody's news."""
     if not request.cancelled():
         request.exception()

@@ -33,10 +33,11 @@ from lanyard.rules.status import View, connection_status, moment
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Step 3: what acting brought."""
+    """Step 3: what acting brought. `digest` is that of what a failure was met with."""
 
     failure: LanyardError | None = None
     acquired: Acquired | None = None
+    digest: str = ""
 
 
 class Connect:
@@ -104,22 +105,26 @@ class Connect:
     async def _act(
         self, record: Record, memory: Memory, gathered: Gathered, decision: Publish | Acquire
     ) -> Result | Waiting:
+        read: dict[str, str] = {}
         try:
             if memory.received is None or isinstance(decision, Acquire):
-                waiting = await self._acquire(record, memory, gathered)
+                waiting = await self._acquire(record, memory, gathered, read)
                 if waiting is not None:
                     return waiting
             return Result(acquired=await self._publish(record, memory, gathered.target))
         except LanyardError as error:
-            return Result(failure=error)
+            failure = error
         except KubernetesError as error:
-            unavailable = LanyardError(Reason.KUBERNETES_UNAVAILABLE, retry_after=error.retry_after)
-            return Result(failure=unavailable)
+            failure = LanyardError(Reason.KUBERNETES_UNAVAILABLE, retry_after=error.retry_after)
+        # What was tried in vain is not tried again as if it were news.
+        return Result(failure=failure, digest=digest_of(gathered.spec_text, gathered.inputs, read))
 
-    async def _acquire(self, record: Record, memory: Memory, gathered: Gathered) -> Waiting | None:
+    async def _acquire(
+        self, record: Record, memory: Memory, gathered: Gathered, read: dict[str, str]
+    ) -> Waiting | None:
         if gathered.plan is None or gathered.spec is None:
             raise LanyardError(Reason.INTERNAL_ERROR, fault="acquiring without a plan")
-        acquired = await self._acquirer.acquire(record, gathered.spec, gathered.plan)
+        acquired = await self._acquirer.acquire(record, gathered.spec, gathered.plan, read)
         if isinstance(acquired, Waiting):
             return acquired
         memory.received = replace(acquired, digest=digest_of(gathered.spec_text, gathered.inputs, acquired.read))
@@ -236,7 +241,7 @@ class Connect:
         if result.failure is not None:
             attempts = facts.failed_attempts + 1 if facts.attempted_digest == gathered.facts.inputs_digest else 1
             next_at = retry_at(result.failure, attempts, now, record.uid, self._pace)
-            return replace(view, inputs_digest=gathered.facts.inputs_digest, failed_attempts=attempts, next_at=next_at)
+            return replace(view, inputs_digest=result.digest, failed_attempts=attempts, next_at=next_at)
         acquired = result.acquired
         if acquired is None or memory.written is None:
             return view

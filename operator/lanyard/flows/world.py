@@ -5,6 +5,7 @@ would not fit the budget. Nothing here is secret.
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -33,7 +34,9 @@ class SecretVersion:
     def of(cls, metadata: dict[str, Any]) -> Self:
         owners = metadata.get("ownerReferences") or ()
         owner = next((one["uid"] for one in owners if one.get("controller")), "")
-        return cls(metadata["namespace"], metadata["name"], metadata["uid"], metadata["resourceVersion"], owner)
+        # Namespaces and uids come again in thousands of objects; each is kept once.
+        place, owner = sys.intern(metadata["namespace"]), sys.intern(owner)
+        return cls(place, metadata["name"], metadata["uid"], metadata["resourceVersion"], owner)
 
 
 @dataclass(slots=True)
@@ -94,7 +97,7 @@ class World:
     def observe(self, what: What, body: dict[str, Any]) -> None:
         """An object as the API server has it. Our own status coming back wakes nobody."""
         metadata = body["metadata"]
-        key = Key(what, metadata.get("namespace", ""), metadata["name"])
+        key = Key(what, sys.intern(metadata.get("namespace", "")), metadata["name"])
         if metadata.get("deletionTimestamp"):
             self.forget(key, metadata["uid"])
             return
@@ -110,7 +113,7 @@ class World:
                 self._unlink(known)
                 self.asset_versions.pop(key, None)
             status = body.get("status") or {}
-            record = Record(key, metadata["uid"], metadata.get("generation", 0), _text(spec), _text(status))
+            record = Record(key, sys.intern(metadata["uid"]), metadata.get("generation", 0), _text(spec), _text(status))
             self.objects[what][key] = record
             if what is What.ASSET and "version" in status:
                 self.asset_versions[key] = status["version"]
