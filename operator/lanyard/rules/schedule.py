@@ -34,8 +34,11 @@ class Repairs:
 
     @classmethod
     def after(cls, before: "Repairs | None", now: datetime, pace: Backoff) -> "Repairs":
-        """One more; it counts to the streak when it came within the longest pause of the one before."""
-        close = before is not None and now - before.last < pace.longest
+        """One more; it counts to the streak when it came within the longest pause of when it might have come.
+
+        Counted from the one before, waiting for the longest pause would end the streak, and a burst would follow.
+        """
+        close = before is not None and now < before.not_before(pace) + pace.longest
         return cls(now, before.streak + 1 if before is not None and close else 0)
 
     def not_before(self, pace: Backoff) -> datetime:

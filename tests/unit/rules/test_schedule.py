@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lanyard.errors import LanyardError, ProviderError
 from lanyard.reasons import CATALOGUE, Reason, Retry
-from lanyard.rules.schedule import JITTER_SHARE, LEAST_MARGIN, Backoff, fraction, refresh_at, retry_at
+from lanyard.rules.schedule import AT_ONCE, JITTER_SHARE, LEAST_MARGIN, Backoff, Repairs, fraction, refresh_at, retry_at
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PACE = Backoff()
@@ -145,3 +145,38 @@ def test_the_pace_is_a_setting() -> None:
         for retry in (Retry.ON_CHANGE, Retry.CONFIGURATION, Retry.TRANSIENT)
     }
     assert paces == {Retry.ON_CHANGE: [4, 4], Retry.CONFIGURATION: [3, 6], Retry.TRANSIENT: [1, 2]}
+
+
+def undone_at_once(count: int, pace: Backoff) -> list[timedelta]:
+    """The pauses between repairs that somebody undoes the moment they are made."""
+    repairs, pauses = Repairs.after(None, NOW, pace), []
+    for _ in range(count):
+        when = max(repairs.not_before(pace), repairs.last)
+        pauses.append(when - repairs.last)
+        repairs = Repairs.after(repairs, when, pace)
+    return pauses
+
+
+@pytest.mark.spec("C8")
+def test_the_first_repairs_are_immediate() -> None:
+    assert undone_at_once(AT_ONCE + 1, PACE) == [timedelta(0)] * (AT_ONCE + 1)
+
+
+@pytest.mark.spec("C8")
+def test_who_undoes_every_repair_is_answered_ever_more_slowly_and_never_faster_again() -> None:
+    pauses = undone_at_once(40, PACE)
+    assert all(earlier <= later for earlier, later in pairwise(pauses))
+    assert pauses[AT_ONCE + 1 : AT_ONCE + 4] == [PACE.first, PACE.first * 2, PACE.first * 4]
+    assert pauses[-1] == PACE.longest
+
+
+@pytest.mark.spec("C8")
+def test_after_a_quiet_time_a_repair_is_immediate_again() -> None:
+    repairs = None
+    for _ in range(20):
+        repairs = Repairs.after(repairs, NOW, PACE)
+    assert repairs is not None
+    assert repairs.not_before(PACE) > NOW
+    later = NOW + PACE.longest * 2
+    repairs = Repairs.after(repairs, later, PACE)
+    assert repairs.not_before(PACE) == later
