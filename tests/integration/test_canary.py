@@ -358,7 +358,7 @@ def weather(field: Field, tenant: Tenant) -> None:
     cluster.delete("Connection", "late")
 
 
-@pytest.mark.spec("C8", "A2", "A5")
+@pytest.mark.spec("C8", "A2")
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("place", PLACES)
 def test_no_secret_and_no_strangers_text_is_in(place: str, traces: Traces) -> None:

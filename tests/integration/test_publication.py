@@ -29,6 +29,7 @@ UID_LABEL = "lanyard.dev/connection-uid"
 SECRET_WRITE = "/namespaces/{}/secrets"
 STATUS_WRITE = "/namespaces/{}/connections/.*/status"
 MARGIN_SECONDS = 3.0
+QUIET_SECONDS = 1.5
 
 
 @pytest.fixture(scope="module")
@@ -344,9 +345,9 @@ def test_a_namespace_that_goes_takes_all_with_it_and_is_not_fought_over(
     # What lies in it goes first; the Connection that is about to be deleted finds its Secret gone.
     eventually(lambda: not cluster.exists("Secret", "crm-token"))
     eventually(lambda: not cluster.exists("Connection", "crm"))
-    time.sleep(MARGIN_SECONDS)
+    time.sleep(QUIET_SECONDS)
     offset = kubernetes.audit_offset()
-    time.sleep(MARGIN_SECONDS)
+    time.sleep(QUIET_SECONDS)
     calls = [
         one
         for one in kubernetes.audit_events(offset)

@@ -270,7 +270,7 @@ def test_a_client_id_may_lie_beside_its_secret(tenant: Tenant) -> None:
     assert tenant.oauth.me(tenant.token_of("crm")).json()["client_id"] == tenant.name
 
 
-@pytest.mark.spec("A2")
+@pytest.mark.spec("A3")
 def test_an_outage_of_the_store_between_two_uses_is_not_even_noticed(tenant: Tenant, environment: Any) -> None:
     """A value is good for its cacheTTL: within it a refresh needs no store."""
     cluster = tenant.cluster

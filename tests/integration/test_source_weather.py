@@ -463,7 +463,7 @@ def outcomes(request: pytest.FixtureRequest, environment: Any, operator: Any) ->
         return dict(zip([trouble.name for trouble in wanted], pool.map(run, wanted), strict=True))
 
 
-@pytest.mark.spec("A1", "A2", "A10", "A11", "A+1", "A+2", "C10")
+@pytest.mark.spec("A1", "A2", "A5", "A10", "A11", "A+1", "A+2", "C10")
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("trouble", TABLE, ids=lambda trouble: trouble.name)
 def test_a_source_in_trouble_is_told_kept_apart_from_a_live_token_and_left_behind(
