@@ -80,7 +80,7 @@ class Acquirer:
     async def acquire(
         self, record: Record, spec: ConnectionSpec, plan: Plan, read: dict[str, str]
     ) -> Acquired | Waiting:
-        """LanyardError says why there is nothing to publish. `read` is given the markers of what was read, either way."""
+        """LanyardError says why there is nothing to publish. `read` gets the markers of what was read, either way."""
         if not plan.needs_token:
             resolved = await self._resolver.resolve(record, spec)
             read |= markers(resolved)
