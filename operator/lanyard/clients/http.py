@@ -198,7 +198,7 @@ class Outbound:
         ca, via, guard = key
         try:
             context = self._trust if ca is None else ssl.create_default_context(cadata=ca)
-        except (ssl.SSLError, ValueError):
+        except (ssl.SSLError, ValueError, TypeError):  # TypeError: text that is not ASCII
             raise OutboundError(FailureKind.TLS, target.netloc) from None
         # Through a proxy the dialled address is the proxy's, which the platform chose.
         dialer = Dialer(self._policy if guard and not via else None, resolver=self._resolver)

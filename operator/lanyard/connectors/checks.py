@@ -9,17 +9,19 @@ from collections.abc import Iterator
 from lanyard.api.connection import BUILT, TOKEN_METHODS, Method
 from lanyard.api.connector import ConnectorSpec, MethodSpec, Parameter, ParameterType, TokenRequest, TokenResponse
 from lanyard.api.meta import parse_duration
-from lanyard.connectors.parameters import accept, compiled
-from lanyard.connectors.templates import cut, has_stray_braces, placeholders
+from lanyard.connectors.parameters import accept
+from lanyard.connectors.patterns import compiled
+from lanyard.connectors.templates import PLACEHOLDER, cut, has_stray_braces, is_host, is_port, placeholders
 from lanyard.connectors.words import RESERVED_KEYS, STANDARD_PARAMETERS, STATIC_FIELD_KEYS, TOKEN_KEYS
 
 Finding = tuple[str, str]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _CREDENTIAL = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,62}")
-_SECRET_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
+_SECRET_KEY = re.compile(r"(?!\.\.|\.$)[-._a-zA-Z0-9]{1,253}")  # the API server refuses ".", and ".." at the start
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
+_URL_REST = re.compile(r"[-A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%{}]*")
 _OUR_HEADERS = frozenset({"authorization", "host", "content-length", "content-type", "transfer-encoding", "connection"})
 _LITERAL_HTTP = re.compile(r"https://|http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?(/|$)")
 # Python's engine backtracks where RE2 has no such syntax: what RE2 refuses is refused here too.
@@ -47,13 +49,14 @@ def _parameter(name: str, parameter: Parameter) -> Iterator[Finding]:
     if _NAME.fullmatch(name) is None or name in _CLIENT_ID:
         yield where, "is not a usable name: lower case, digits and underscores, and not client_id"
     if parameter.pattern is not None:
-        try:
-            compiled(parameter.pattern)
-        except re.error:
-            yield f"{where}.pattern", "is not a regular expression"
-            return
         if _NOT_RE2.search(parameter.pattern):
             yield f"{where}.pattern", "uses what RE2 does not have: look-around, back references, possessive repeats"
+            return
+        try:
+            compiled(parameter.pattern)
+        except (re.error, OverflowError, RecursionError):
+            yield f"{where}.pattern", "is not a regular expression"
+            return
     if parameter.type in {ParameterType.HOSTNAME, ParameterType.URL} and not (
         _is_bounded(parameter) or parameter.any_host
     ):
@@ -101,6 +104,8 @@ def _token_request(request: TokenRequest, spec: ConnectorSpec) -> Iterator[Findi
 def _token_method(method: MethodSpec, spec: ConnectorSpec) -> Iterator[Finding]:
     if placeholders(method.authorization_format) != ("access_token",) or not method.authorization_format.isprintable():
         yield "authorizationFormat", "contains {access_token} once and nothing else in braces"
+    if _HEADER.fullmatch(method.client_auth.basic_scheme) is None:
+        yield "clientAuth.basicScheme", "is not one word that a header may carry"
     if method.client_auth.assertion_audience is not None:
         yield from _text("clientAuth.assertionAudience", method.client_auth.assertion_audience, spec)
     for field, duration in (("default", method.lifetime.default), ("maximum", method.lifetime.maximum)):
@@ -148,6 +153,14 @@ def _declared(where: str, template: str, known: set[str]) -> Iterator[Finding]:
             yield where, f"uses {{{name}}}, which is not declared"
 
 
+def _is_authority(template: str) -> bool:
+    """Judged with a label in each placeholder; a value that does not fit there is refused when it comes."""
+    host, colon, port = PLACEHOLDER.sub("x", template).lower().partition(":")
+    if template.startswith("[::1]"):
+        host, colon, port = "localhost", *template.removeprefix("[::1]").partition(":")[1:]
+    return is_host(host) and (not colon or is_port(port))
+
+
 def _url(where: str, template: str, spec: ConnectorSpec, *, token: bool) -> Iterator[Finding]:
     if not template:
         return
@@ -160,8 +173,10 @@ def _url(where: str, template: str, spec: ConnectorSpec, *, token: bool) -> Iter
         yield where, "begins with a parameter that is not of type url"
     if parts.start is None and token and _LITERAL_HTTP.match(template) is None:
         yield where, "does not use https"
-    if "@" in parts.authority or "#" in template or not template.isascii() or not template.isprintable():
+    if "@" in parts.authority or _URL_REST.fullmatch(parts.rest) is None:
         yield where, "holds a character that has no place in it"
+    if parts.start is None and not _is_authority(parts.authority):
+        yield where, "does not name a host"
     for name in placeholders(parts.authority):
         if not _is_bounded(spec.parameters[name]) and not spec.parameters[name].any_host:
             yield where, f"puts {{{name}}} in the host: it needs a pattern, allowedHosts, enum or anyHost"

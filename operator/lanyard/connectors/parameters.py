@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from urllib.parse import urlsplit
 
 from lanyard.api.connector import Parameter, ParameterType
+from lanyard.connectors.patterns import compiled
 from lanyard.connectors.templates import is_host, is_port
 from lanyard.errors import SpecError
 from lanyard.reasons import Reason
@@ -48,7 +48,7 @@ def accept(parameter: Parameter, value: str) -> str | None:
         return None
     if parameter.enum and value not in parameter.enum:
         return None
-    if parameter.pattern is not None and compiled(parameter.pattern).fullmatch(value) is None:
+    if parameter.pattern is not None and not compiled(parameter.pattern)(value):
         return None
     match parameter.type:
         case ParameterType.STRING:
@@ -59,12 +59,6 @@ def accept(parameter: Parameter, value: str) -> str | None:
             return _hostname(parameter, value)
         case ParameterType.URL:
             return _url(parameter, value)
-
-
-@lru_cache(maxsize=1024)
-def compiled(pattern: str) -> re.Pattern[str]:
-    """ASCII classes only: a digit of another script must not pass as one. re.error for what is no pattern."""
-    return re.compile(pattern, re.ASCII)
 
 
 def _hostname(parameter: Parameter, value: str) -> str | None:

@@ -28,7 +28,7 @@ from lanyard.reasons import Reason
 from lanyard.rules.conditions import Status, Verdict
 from lanyard.rules.lifecycle import Acquire, Blocked, Cause, Decision, Publish, Rest, decide
 from lanyard.rules.schedule import Backoff, Repairs, retry_at
-from lanyard.rules.status import View, connection_status, moment
+from lanyard.rules.status import View, connection_status, counted, moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +201,7 @@ class Connect:
             return
         now, previous = self._clock(), record.parsed_status()
         error = LanyardError(Reason.INTERNAL_ERROR, fault=fault)
-        attempts = previous.get("failedAttempts", 0) + 1
+        attempts = counted(previous.get("failedAttempts")) + 1
         next_at = retry_at(error, attempts, now, record.uid, self._pace)
         view = View(
             generation=record.generation,

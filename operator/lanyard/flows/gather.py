@@ -24,7 +24,7 @@ from lanyard.flows.world import Record, World
 from lanyard.reasons import Reason
 from lanyard.rules.lifecycle import Facts, PublishedFacts
 from lanyard.rules.schedule import Repairs
-from lanyard.rules.status import moment
+from lanyard.rules.status import counted, moment
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ class Gatherer:
             attempted_digest=status.get("inputsDigest", ""),
             published=PublishedFacts(intact) if published is not None else None,
             received=received is not None and received.digest == digest and received.is_live(self._clock()),
-            failed_attempts=status.get("failedAttempts", 0),
+            failed_attempts=counted(status.get("failedAttempts")),
             nudged=record.nudged,
             next_refresh_at=moment(status.get("nextRefreshAt")),
             expires_at=moment(status.get("expiresAt")),

@@ -59,6 +59,7 @@ def refresh_at(issued_at: datetime, expires_at: datetime, uid: str) -> datetime:
 
 def retry_at(error: LanyardError, attempts: int, now: datetime, uid: str, pace: Backoff) -> datetime:
     """When to try again after the `attempts`-th failure in a row (1 = the first)."""
+    attempts = max(attempts, 1)  # counted in a status, which can be edited by hand
     match error.retry:
         case Retry.ON_CHANGE:
             pause = pace.on_change

@@ -53,8 +53,17 @@ class View:
 
 
 def moment(text: str | None) -> datetime | None:
-    """A timestamp of a status."""
-    return datetime.fromisoformat(text) if text else None
+    """A timestamp of a status; None for what we would not have written: a status can be edited by hand."""
+    try:
+        found = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+    return found if found is not None and found.tzinfo is not None else None
+
+
+def counted(attempts: int | None) -> int:
+    """Failed attempts of a status, within what can be counted on: an edited one may be negative or at its limit."""
+    return min(max(attempts or 0, 0), 1_000_000)
 
 
 def connection_status(previous: Mapping[str, Any], view: View, now: datetime) -> tuple[Status, list[Verdict]]:

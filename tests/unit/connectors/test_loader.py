@@ -38,6 +38,9 @@ def test_every_connector_that_is_listed_has_a_method_that_works() -> None:
         assert any(method.name in BUILT for method in one.spec.methods), name
 
 
+TOKEN = {"name": "clientCredentials", "tokenRequest": {"url": "https://login.example.com/token"}}
+
+
 @pytest.mark.spec("C16")
 @pytest.mark.parametrize(
     ("spec", "field"),
@@ -187,6 +190,38 @@ def test_every_connector_that_is_listed_has_a_method_that_works() -> None:
         ),
         pytest.param(
             {"methods": [{"name": "basic"}], "baseURL": "https://{nope}/"}, "baseURL", id="the base URL is checked too"
+        ),
+        pytest.param(
+            {"methods": [{"name": "basic"}], "baseURL": "https://[::zz]/"}, "baseURL", id="the base URL names a host"
+        ),
+        pytest.param(
+            {"methods": [TOKEN | {"clientAuth": {"basicScheme": "B\r\nX: y"}}]},
+            "methods[clientCredentials].clientAuth.basicScheme",
+            id="a scheme is one word",
+        ),
+        pytest.param(
+            {"methods": [TOKEN | {"response": {"capture": {"..": "/a"}}}]},
+            "methods[clientCredentials].response.capture...",
+            id="a captured key is one that a Secret can have",
+        ),
+        *(
+            pytest.param(
+                {"methods": [{"name": "clientCredentials", "tokenRequest": {"url": url}}]},
+                "methods[clientCredentials].tokenRequest.url",
+                id=f"{url} is no address",
+            )
+            for url in (
+                "https://h:99999/t",
+                "https://h:/t",
+                "https:///t",
+                "https://:443/t",
+                "https://a b/t",
+                "https://h/a b",
+                "https://[::zz]/t",
+                "https://[fe80::1%25eth0]/t",
+                "https://h:1:2/t",
+                "https://..../t",
+            )
         ),
     ],
 )

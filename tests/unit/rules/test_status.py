@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lanyard.errors import LanyardError, ProviderError, PublishError, SourceError, SpecError
 from lanyard.reasons import CATALOGUE, Condition, Reason
 from lanyard.rules.conditions import changes
-from lanyard.rules.status import View, Window, connection_status, moment
+from lanyard.rules.status import View, Window, connection_status, counted, moment
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -364,6 +364,16 @@ def test_a_time_is_read_as_it_was_written() -> None:
     assert moment("2026-03-01T12:00:00Z") == NOW
     assert moment(None) is None
     assert moment("") is None
+
+
+@pytest.mark.parametrize("text", ["garbage", "2026-03-01T12:00:00", "2026-13-01T12:00:00Z", "\0"])
+def test_a_time_that_somebody_else_wrote_into_a_status_is_no_time(text: str) -> None:
+    assert moment(text) is None
+
+
+@pytest.mark.parametrize(("edited", "attempts"), [(None, 0), (3, 3), (-5, 0), (2**63 - 1, 1_000_000)])
+def test_a_count_that_somebody_else_wrote_into_a_status_stays_countable(edited: int | None, attempts: int) -> None:
+    assert counted(edited) == attempts
 
 
 def test_the_conditions_of_a_connection_are_those_that_the_schema_has_room_for() -> None:
