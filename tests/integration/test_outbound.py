@@ -1,7 +1,9 @@
 """The outbound client against servers on loopback."""
 
 import asyncio
+import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Iterator
 from ipaddress import ip_network
 
@@ -76,6 +78,47 @@ async def test_bad_weather_has_a_kind_and_a_reason(
     assert CANARY not in str(caught.value)
     provider.script("/token", Answer.of_token())
     assert (await outbound.send(post(f"{provider.url}/token"), deadline=5, guard=False)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        pytest.param(b"", b"HTTP/1.1 102 Processing\r\n\r\n", id="interim answers without an end"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n", id="a byte a chunk"),
+    ],
+)
+async def test_an_answer_that_is_all_framing_is_ended_and_holds_nobody_else_up(begin: bytes, more: bytes) -> None:
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(begin)
+        with contextlib.suppress(OSError):
+            while True:
+                writer.write(more * 1000)
+                await writer.drain()
+        writer.transport.abort()
+
+    longest, ticking = 0.0, True
+
+    async def tick() -> None:
+        nonlocal longest
+        while ticking:
+            began = time.monotonic()
+            await asyncio.sleep(0)
+            longest = max(longest, time.monotonic() - began)
+
+    async with (
+        await asyncio.start_server(flood, "127.0.0.1", 0) as server,
+        Outbound(EgressPolicy(allow_loopback_http=True)) as outbound,
+    ):
+        ticks = asyncio.create_task(tick())
+        with pytest.raises(OutboundError) as caught:
+            await outbound.send(
+                post(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"), deadline=20, guard=False
+            )
+        ticking = False
+        await ticks
+    assert caught.value.kind is FailureKind.TOO_LARGE
+    assert longest < 0.5
 
 
 async def test_nobody_listening_is_unreachable(outbound: Outbound, unused_tcp_port: int) -> None:

@@ -28,6 +28,14 @@ class HandshakeFailed(httpcore.ConnectError):
     """The peer's certificate did not convince. A type of its own, for the pool drops the cause of what it raises."""
 
 
+class AnswerTooLong(Exception):  # noqa: N818 - a verdict, not a fault
+    """More bytes came in answer to one request than any good answer takes, framing and interim answers included."""
+
+
+WIRE_LIMIT = 512 * 1024
+# Parsing is not interrupted: thousands of interim answers (1xx) fit into a read of 64 KiB and would hold the loop.
+PIECE = 4096
+
 # Threads of their own: a name server that a tenant's names lead to may be slow, and a look-up cannot be cancelled.
 _LOOK_UPS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="look-up")
 
@@ -64,14 +72,22 @@ class _Stream(httpcore.AsyncNetworkStream):
     def __init__(self, reader: _Reader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._received = 0
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
+        if self._received > WIRE_LIMIT:
+            raise AnswerTooLong
+        if self._received and self._reader.waiting:
+            await asyncio.sleep(0)  # a read of what is there already gives nobody else a turn
         try:
-            return await self._reader.read(max_bytes)
+            piece = await self._reader.read(min(max_bytes, PIECE))
         except OSError as error:
             raise httpcore.ReadError from error
+        self._received += len(piece)
+        return piece
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
+        self._received = 0
         try:
             self._writer.write(buffer)
             await self._writer.drain()

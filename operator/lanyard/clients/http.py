@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 import certifi
 import httpcore
 
-from lanyard.clients.dial import AddressRefused, Dialer, HandshakeFailed, Resolver, system_resolver
+from lanyard.clients.dial import AddressRefused, AnswerTooLong, Dialer, HandshakeFailed, Resolver, system_resolver
 from lanyard.clients.egress import EgressPolicy, is_loopback
 from lanyard.clients.proxies import ProxySettings
 from lanyard.errors import ProviderError
@@ -172,6 +172,8 @@ class Outbound:
                     pool.busy -= 1
         except TimeoutError:
             raise OutboundError(FailureKind.TIMED_OUT, target.netloc) from None
+        except AnswerTooLong:
+            raise OutboundError(FailureKind.TOO_LARGE, target.netloc) from None
         except AddressRefused:
             raise OutboundError(FailureKind.NOT_ALLOWED, target.netloc) from None
 
