@@ -48,7 +48,7 @@ def _ready_all(place: Place, size: Size, operator: OperatorProcess, namespace: s
     seen = calls(place.kubernetes, logged)
     took = (seen.last_status_at or time.time()) - before.at
     counted = {"writes": dict(seen.writes), "apart": dict(seen.apart), "refused": seen.failed}
-    yield figure("ready_all_seconds", took, "s", n=count, cpu_seconds=used)
+    yield figure("ready_all_seconds", took, "s", n=count, cpu_seconds=used, others_cores=used["others"] / took)
     yield figure("ready_cpu_ms", 1000 * used["operator"] / count, "ms", n=count, cpu_ms_per_object=per(used, count))
     yield figure(
         "writes_first_ready",
@@ -91,6 +91,7 @@ def _start_fresh(place: Place, size: Size) -> Iterator[Figure]:
         restarts=size.restarts,
         left_in_queue=left,
         cpu_seconds=parts[0],
+        others_cores=sum(part["others"] for part in parts) / sum(took),
     )
     yield figure(
         "start_fresh_cpu_seconds", statistics.median(cpu), "s", n=count, spread=(min(cpu), max(cpu)), restarts=len(cpu)

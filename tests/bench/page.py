@@ -50,6 +50,7 @@ def rendered(figures: list[Figure]) -> str:
             f"{one.n:,}",
             f"{one.value:g} {one.unit}{spread}",
             *("" if cell is None else f"{cell:g}" for cell in (one.budget, peer, one.ratio)),
+            f"{one.details['others_cores']:.2f}" if "others_cores" in one.details else "",
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, "", *_notes(rows)])

@@ -39,6 +39,11 @@ class Window:
         return self.ended - self.began
 
     @property
+    def others_cores(self) -> float:
+        """Cores that were busy with what is no part of the bench: late refreshes may be theirs."""
+        return self.cpu.get("others", 0.0) / self.seconds
+
+    @property
     def refreshes(self) -> int:
         return sum(self.began <= at < self.ended for times in self.asked.values() for at in times)
 
@@ -62,6 +67,7 @@ def run(place: Place, size: Size) -> Iterator[Figure]:
         "refreshes": window.refreshes,
         "refreshes_per_second": window.refreshes / window.seconds,
         "refused": window.refused,
+        "others_cores": window.others_cores,
     }
     if not due:
         return
@@ -115,6 +121,7 @@ def run_saturated(place: Place, size: Size) -> Iterator[Figure]:
         cores_used={name: round(seconds / window.seconds, 2) for name, seconds in window.cpu.items()},
         refused=window.refused,
         operator_mib=window.memory_mib,
+        others_cores=window.others_cores,
     )
 
 
