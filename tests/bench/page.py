@@ -39,8 +39,8 @@ def rendered(figures: list[Figure]) -> str:
     order = {name: number for number, name in enumerate(TITLES)}
     rows = sorted(figures, key=lambda one: (order.get(one.name, len(order)), one.n))
     lines = [
-        "| Figure | Connections | Measured | Budget | Peer | Ratio |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| Figure | Connections | Measured | Budget | Peer | Ratio | Cores others took |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for one in rows:
         peer = one.compared_with["value"] if one.compared_with else None

@@ -77,6 +77,7 @@ def test_the_page_gets_its_figures_between_the_markers_and_keeps_the_rest(measur
     assert (head, tail) == ("before\n\n", "\n\nafter\n")
     assert "old" not in inside
     assert all(page.TITLES[name] in inside for name in runs.NAMES)
+    assert len({line.count("|") for line in inside.splitlines() if line.startswith("|")}) == 1, "a row has a cell more"
 
 
 def test_a_refresh_is_late_by_the_time_since_its_exact_moment_not_since_the_whole_second():
