@@ -258,6 +258,29 @@ def test_all_that_wait_for_one_place_recover_from_an_outage(
     assert provider.peak == 1
 
 
+@pytest.mark.spec("C+2", "K8")
+def test_a_place_that_is_not_taken_goes_to_the_next(
+    here: Cluster, provider: Counting, connector: Callable[..., str]
+) -> None:
+    """Some of those who wait are suspended or deleted before their turn."""
+    name = connector(limits={"concurrent": 1})
+    provider.delay = 0.6
+    names = [f"crm-{number}" for number in range(9)]
+    for one in names:
+        asks(here, one, provider.token_url, connector=name)
+    provider.wait_for(1, PATH)
+    for one in names[3:6]:
+        here.merge("Connection", one, {"spec": {"suspend": True}})
+    here.delete("Connection", names[6])
+    provider.delay = 0.1
+    for one in names[:3] + names[7:]:
+        here.wait_ready(one)
+    for one in names[3:6]:
+        here.merge("Connection", one, {"spec": {"suspend": False}})
+        here.wait_ready(one)
+    assert provider.peak == 1
+
+
 @pytest.mark.spec("C8", "C11")
 def test_a_damaged_secret_is_not_ready_while_it_cannot_be_repaired(here: Cluster, provider: Counting) -> None:
     asks(here, "crm", provider.token_url)
