@@ -72,7 +72,8 @@ class Watcher:
             pause = self._first_pause if steady else min(pause * 2, self._first_pause * LONGEST_PAUSES)
             _log.warning("the watch ended and starts again", extra={"pause_seconds": pause})
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopped.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._stopped.wait()
             self.restarts += 1
             self._restarted()
 

@@ -11,7 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -197,11 +197,10 @@ class Operator:
                 self._queue.start()
                 _log.info("ready", extra={"objects": sum(len(found) for found in self._world.objects.values())})
             self._limits.tidy(_now())
-            try:
-                await asyncio.wait_for(self._sweep_wanted.wait(), interval)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(interval):
+                    await self._sweep_wanted.wait()
                 await self._replay_over()
-            except TimeoutError:
-                pass
             self._sweep_wanted.clear()
 
     async def _replay_over(self) -> None:

@@ -11,6 +11,7 @@ import itertools
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from lanyard.flows.keys import Key
@@ -150,10 +151,10 @@ class WorkQueue:
             if self._heap:
                 pause = min(max((self._heap[0][0] - now).total_seconds(), 0.0), LONGEST_SLEEP)
             self._earlier.clear()
-            try:
-                await asyncio.wait_for(self._earlier.wait(), pause)
-            except TimeoutError:
-                continue
+            # Not `wait_for`: before Python 3.12 it drops a cancellation that comes together with the event.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._earlier.wait()
 
     def _compact(self) -> None:
         """Entries that were replaced stay in the heap until their time; drop them when they are the majority."""

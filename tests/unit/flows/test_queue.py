@@ -285,6 +285,16 @@ async def test_draining_lets_the_work_in_flight_finish_and_begins_nothing_new() 
         assert one.done == [A]
 
 
+async def test_draining_ends_the_timer_also_when_an_appointment_wakes_it_at_that_moment() -> None:
+    async with asyncio.timeout(5):
+        one = Desk(workers=1)
+        one.queue.start()
+        one.queue.at(A, one.clock() + HOUR)
+        await asyncio.sleep(0.01)
+        one.queue.at(B, one.clock() + HOUR / 2)
+        assert await one.queue.drain(1.0) == 0
+
+
 async def test_draining_ends_at_its_deadline_and_tells_how_much_was_cut_short() -> None:
     async with desk(workers=3) as one:
         cut = []
