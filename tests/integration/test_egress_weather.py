@@ -123,6 +123,6 @@ def test_a_network_that_is_closed_and_opened_again_costs_no_good_token(
 
     provider.script(PATH, Answer.of_token("s3cond-t0ken"))
     make()
-    cluster.wait("Secret", "crm-token", lambda _: token_of(cluster, "crm") == "s3cond-t0ken")
-    assert status_of(cluster.wait_ready("crm"), "TokenFresh") == "True"
+    cluster.wait("Connection", "crm", lambda one: status_of(one, "TokenFresh") == "True")
+    assert token_of(cluster, "crm") == "s3cond-t0ken"
     assert len(provider.requests()) == 2
