@@ -67,12 +67,21 @@ def _notes(rows: list[Figure]) -> list[str]:
         parts = _parts(cpu.details["cpu_ms_per_refresh"])
         lines.append(f"* {TITLES[cpu.name]}, {cpu.n:,} Connections, {rate:g} refreshes a second: CPU ms {parts}.")
     peers = {one.compared_with["what"] for one in rows if one.compared_with}
-    lines += [f"* Peer: {peer}. A ratio is taken to the peer where there is one, else to the budget." for peer in peers]
+    lines += [
+        f"* Peer: {peer}, not in these runs. A ratio is taken to the peer where there is one, else to the budget."
+        for peer in peers
+    ]
+    lines += [
+        "* All Connections read one Secret, and each fetches its token from the OAuth server.",
+        "* Lateness runs from the exact moment of a refresh, which `status.nextRefreshAt` shows cut to whole seconds, "
+        "to the provider's sight of the request.",
+    ]
     machines = {tuple(one.machine.items()) for one in rows}
     for facts in (dict(machine) for machine in machines):
         lines.append(
             f"* Machine: {facts['cores']} cores ({facts['processor']}), {facts['memory_gib']:g} GiB, "
-            f"{facts['system']}, Python {facts['python']}. `others` is what else ran on it meanwhile."
+            f"{facts['system']}, Python {facts['python']}. `others` is what else ran on it meanwhile; a figure that "
+            "stands more than once was measured as often."
         )
     return lines
 
