@@ -12,7 +12,7 @@ from typing import Any, Self
 import aiohttp
 
 from lanyard.api.meta import FIELD_MANAGER
-from lanyard.clients.kubeconfig import KubeConfig, open_session
+from lanyard.clients.kubeconfig import BearerToken, KubeConfig, open_session
 from lanyard.errors import KubernetesError, KubernetesStatus
 from lanyard.sensitive import Sensitive
 
@@ -45,9 +45,10 @@ class Kube:
         self._watching: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = open_session(self._config, connections=self._connections)
+        bearer = BearerToken(self._config)
+        self._session = open_session(self._config, connections=self._connections, bearer=bearer)
         # A watch holds its connection for ever; among the others, a few dozen would leave none for the calls.
-        self._watching = open_session(self._config, connections=0)
+        self._watching = open_session(self._config, connections=0, bearer=bearer)
         return self
 
     async def __aexit__(self, *_: object) -> None:

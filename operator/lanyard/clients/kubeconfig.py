@@ -104,9 +104,12 @@ class BearerToken:
         self._read_at = float("-inf")
 
 
-def open_session(config: KubeConfig, *, connections: int) -> aiohttp.ClientSession:
-    """A session that authenticates every request. To be opened and closed in the loop that uses it."""
-    bearer = BearerToken(config)
+def open_session(config: KubeConfig, *, connections: int, bearer: BearerToken | None = None) -> aiohttp.ClientSession:
+    """A session that authenticates every request. To be opened and closed in the loop that uses it.
+
+    Sessions that share a `bearer` learn of a refused token from each other.
+    """
+    bearer = bearer or BearerToken(config)
 
     async def authenticate(
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
