@@ -39,6 +39,8 @@ class Method(StrEnum):
     CUSTOM = "custom"
 
 
+GRANT_METHODS = frozenset({Method.AUTHORIZATION_CODE, Method.DEVICE_CODE})
+"""A person consents once; what they granted is stored and refreshed."""
 TOKEN_METHODS = frozenset({Method.CLIENT_CREDENTIALS, Method.PASSWORD})
 STATIC_METHODS = frozenset({Method.BASIC, Method.API_KEY, Method.BEARER_TOKEN, Method.CUSTOM})
 BUILT = TOKEN_METHODS | STATIC_METHODS

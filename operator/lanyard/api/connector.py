@@ -1,8 +1,9 @@
 """`Connector`: how one product authenticates. Data only; the built-in catalogue uses the same model.
 
-Templates know `{name}` of declared parameters, `{client_id}` and, in tokenRequest.params, nothing secret: credentials
-are placed by the grant and the client authentication alone. Selectors are lists of JSON Pointers (RFC 6901); the first
-one that leads to a value wins.
+Templates of token requests know `{name}` of declared parameters and `{client_id}`, nothing secret: credentials are
+placed by the grant and the client authentication alone. Templates of API requests (verification, identity, follow-up)
+also know what was captured and, in headers, query and body, the keys of the workload Secret, such as `{access_token}`
+and `{api_key}`. Selectors are lists of JSON Pointers (RFC 6901); the first one that leads to a value wins.
 """
 
 from enum import StrEnum
@@ -80,6 +81,130 @@ class Parameter(Model):
     required: bool = True
     allowed_hosts: Annotated[list[HostGlob], Field(max_length=32)] = []
     any_host: bool = Field(False, description="The value may name any public host; for generic connectors.")
+    source: Literal["user", "callback", "tokenResponse", "followUp"] = Field(
+        "user", description="Where its value comes from; what is learned is kept with the grant."
+    )
+
+
+class CallbackHmac(Model):
+    """A signature over the query of the answer, made with the client secret (Shopify)."""
+
+    parameter: FieldName = "hmac"
+    algorithm: Literal["sha256"] = "sha256"
+
+
+class AuthorizationRequest(Model):
+    """The page at the provider to which a person is sent (RFC 6749 4.1.1)."""
+
+    url: UrlTemplate
+    params: Annotated[dict[str, LongText], Field(max_length=16)] = {}
+    rename: Annotated[dict[str, FieldName], Field(max_length=16)] = {}
+    omit: Annotated[list[FieldName], Field(max_length=16)] = []
+    pkce: Literal["S256", "off"] = Field("S256", description="RFC 7636; `plain` does not exist here.")
+    pkce_off_reason: ShortText = Field("", description="Why PKCE is off; required where it is.")
+    issuer: LongText | None = Field(None, description="What `iss` of the answer must equal (RFC 9207).")
+    response_issuer: Literal["required", "ifPresent"] = Field(
+        "ifPresent", description="Whether an answer without `iss` is taken."
+    )
+    callback_params: Annotated[dict[str, FieldName], Field(max_length=8)] = Field(
+        {}, description="Parameter of the answer -> the parameter of this connector that it gives; others are dropped."
+    )
+    callback_hmac: CallbackHmac | None = Field(None, description="A signature over the answer that must be right.")
+
+
+class DeviceAuthorization(Model):
+    """The device authorization endpoint (RFC 8628 3.1)."""
+
+    url: UrlTemplate
+    params: Annotated[dict[str, LongText], Field(max_length=16)] = {}
+
+
+class Assertion(Model):
+    """A signed JWT that is the grant (RFC 7523 2.1), or that authenticates the request for an installation's token."""
+
+    algorithms: Annotated[list[Literal["RS256", "PS256", "ES256"]], Field(max_length=3)] = []
+    issuer: LongText = "{client_id}"
+    subject: LongText | None = None
+    audience: LongText | None = Field(None, description="Absent means the token URL.")
+    lifetime: Duration = "5m"
+    claims: Annotated[dict[str, LongText], Field(max_length=16)] = {}
+    scope_claim: bool = Field(False, description="Scopes go into the claim `scope`, not into the request (Google).")
+    parameter: FieldName = Field("assertion", description="Name of the parameter that carries it.")
+    placement: Literal["parameter", "bearer"] = "parameter"
+
+
+class Rotation(Model):
+    """What happens to a refresh token when it is used; decides what may be repeated after an answer was lost."""
+
+    mode: Literal["fixed", "rotates", "rotatesWithGrace", "unknown"] = "unknown"
+    grace: Duration | None = Field(None, description="How long the old one is taken after a rotation.")
+    revokes_old_access_token: bool = False
+    idle_lifetime: Duration | None = Field(None, description="A grant that is not used for so long ends.")
+    absolute_lifetime: Duration | None = Field(None, description="A grant ends so long after consent, used or not.")
+
+
+class ApiRequest(Model):
+    """One request to the product with what was published."""
+
+    method: Literal["GET", "POST", "PUT", "DELETE", "HEAD"] = "GET"
+    url: UrlTemplate
+    headers: Annotated[dict[str, LongText], Field(max_length=16)] = Field(
+        {}, description="Absent Authorization means the published authorization_header, where there is one."
+    )
+    params: Annotated[dict[str, LongText], Field(max_length=16)] = Field({}, description="Query parameters.")
+    body: Annotated[str, Field(max_length=2048)] | None = None
+    content_type: ShortText | None = None
+
+
+class ExpectedMember(Model):
+    """A member that a successful answer carries."""
+
+    pointer: Pointer
+    equals: ShortText
+
+
+class Verification(Model):
+    """The request that proves that what is published works."""
+
+    request: ApiRequest
+    ok_status: Annotated[list[Annotated[int, Field(ge=100, le=599)]], Field(max_length=8)] = Field(
+        [], description="Empty means every 2xx."
+    )
+    expect: Annotated[list[ExpectedMember], Field(max_length=4)] = []
+    forbidden_proves: bool = Field(False, description="A 403 still proves the credential.")
+
+
+class Identity(Model):
+    """Whose account it is: read from the token answer, the callback, or one request."""
+
+    request: ApiRequest | None = Field(None, description="Absent means the token answer.")
+    account: Pointers = ["/email", "/preferred_username", "/sub"]
+    parameter: FieldName | None = Field(None, description="A parameter of the answer to the consent, instead.")
+
+
+class FollowUp(Model):
+    """One request after the first token, whose answer gives values that URLs or workloads need."""
+
+    request: ApiRequest
+    items: Pointer | None = Field(None, description="List in the answer to choose from; absent means the answer.")
+    choose: Annotated[dict[str, LongText], Field(max_length=4)] = Field(
+        {}, description="Pointer within an item -> what it must equal; empty means that there must be exactly one."
+    )
+    capture: Annotated[dict[str, Pointer], Field(max_length=16)] = {}
+
+
+class Revocation(Model):
+    """How a grant is taken back: RFC 7009, or the product's own call."""
+
+    token: Literal["refresh", "access"] = "refresh"
+    method: Literal["POST", "GET", "DELETE"] = "POST"
+    url: UrlTemplate
+    format: Literal["form", "json", "query"] = "form"
+    parameter: FieldName | None = Field("token", description="Name of the parameter that carries the token.")
+    params: Annotated[dict[str, LongText], Field(max_length=16)] = {}
+    authentication: Literal["client", "basic", "bearer", "none"] = Field(
+        "client", description="client: as at the token endpoint; basic: client id and secret; bearer: the access token."
+    )
 
 
 class CredentialField(Model):
@@ -121,13 +246,6 @@ class ClientAuth(Model):
     assertion_audience: LongText | None = Field(None, description="aud of the assertion; absent means the token URL.")
 
 
-class ExpectedMember(Model):
-    """A member that a successful answer carries."""
-
-    pointer: Pointer
-    equals: ShortText
-
-
 class TokenResponse(Model):
     """Where things are in a token answer. Defaults are RFC 6749 5.1."""
 
@@ -138,6 +256,8 @@ class TokenResponse(Model):
     expires_at: Pointers = []
     expires_at_format: Literal["rfc3339", "unix", "unixms"] = "rfc3339"
     scope: Pointers = ["/scope"]
+    refresh_token: Pointers = ["/refresh_token"]
+    refresh_expires_in: Pointers = ["/refresh_expires_in", "/refresh_token_expires_in"]
     error: Pointers = Field(["/error"], description="Error code; its presence means failure, also with status 200.")
     success: Annotated[list[ExpectedMember], Field(max_length=4)] = []
     capture: Annotated[dict[str, Pointer], Field(max_length=16)] = Field(
@@ -192,7 +312,19 @@ class MethodSpec(Model):
     )
     any_credentials: bool = Field(False, description="custom only: the Connection may name any fields.")
     token_request: TokenRequest | None = None
+    refresh_request: TokenRequest | None = Field(None, description="Absent means as tokenRequest.")
     client_auth: ClientAuth = ClientAuth()
+    refresh_client_authentication: ClientAuthentication | None = Field(
+        None, description="Where a refresh is authenticated otherwise than the first request."
+    )
+    authorization: AuthorizationRequest | None = Field(None, description="authorizationCode only.")
+    device: DeviceAuthorization | None = Field(None, description="deviceCode only.")
+    assertion: Assertion | None = Field(None, description="jwtBearer and githubApp only.")
+    rotation: Rotation = Rotation()
+    revocation: Annotated[list[Revocation], Field(max_length=3)] = []
+    identity: Identity | None = None
+    follow_up: FollowUp | None = None
+    verification: Verification | None = None
     response: TokenResponse = TokenResponse()
     lifetime: Lifetime = Lifetime()
     scopes: Scopes = Scopes()
@@ -216,6 +348,9 @@ class ConnectorSpec(Model):
     docs_url: Annotated[str, Field(max_length=512)] = Field("", alias="docsURL")
     base_url: LongText = Field("", alias="baseURL", description="Address of the API, published as base_url.")
     parameters: Annotated[dict[str, Parameter], Field(max_length=32)] = {}
+    former_hosts: Annotated[list[HostGlob], Field(max_length=8)] = Field(
+        [], description="Token-endpoint hosts of earlier versions: grants made there move along."
+    )
     limits: Limits = Limits()
     methods: Annotated[
         list[MethodSpec],

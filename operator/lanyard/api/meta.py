@@ -16,6 +16,14 @@ FIELD_MANAGER = "lanyard"
 READABLE_LABEL = f"{GROUP}/readable"
 PRESENTABLE_LABEL = f"{GROUP}/presentable"
 CONNECTION_UID_LABEL = f"{GROUP}/connection-uid"
+CONNECTION_ANNOTATION = f"{GROUP}/connection"
+"""`namespace/name` of the Connection, on what is kept for it in Lanyard's own namespaces."""
+CONSENT_ANNOTATION = f"{GROUP}/consent"
+"""On a Connection: `<hash>.<user>`, who approved which browser (DESIGN 4, Consent)."""
+CONSENT_LABEL = f"{GROUP}/consent"
+"""On a consent record: its phase."""
+GRANT_LABEL = f"{GROUP}/grant"
+"""On a state Secret: the id of the install that holds the grant."""
 
 
 class Model(BaseModel):
