@@ -1,4 +1,4 @@
-"""The command: `lanyard operator`."""
+"""The command: `lanyard operator`, `lanyard gateway`."""
 
 import asyncio
 import os
@@ -33,6 +33,30 @@ def operator() -> None:
             settings = read(os.environ)
             configure_logging(settings.log_level)
             return Operator(settings)
+        except SettingsError as error:
+            click.echo(f"lanyard: {error}", err=True)
+            sys.exit(2)
+
+    asyncio.run(serve())
+
+
+@main.command()
+def gateway() -> None:
+    """Run the gateway: consent pages and callbacks. Settings as for the operator."""
+    from lanyard.entry.gateway import Gateway
+    from lanyard.entry.telemetry import configure_logging
+
+    async def serve() -> None:
+        running = assembled()
+        await running.run()
+        if running.failed:
+            sys.exit(1)
+
+    def assembled() -> Gateway:
+        try:
+            settings = read(os.environ)
+            configure_logging(settings.log_level)
+            return Gateway(settings)
         except SettingsError as error:
             click.echo(f"lanyard: {error}", err=True)
             sys.exit(2)
