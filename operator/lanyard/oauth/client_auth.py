@@ -12,7 +12,7 @@ from lanyard.connectors.selection import Plan
 from lanyard.connectors.templates import render_text
 from lanyard.errors import SourceError
 from lanyard.oauth.assertions import ASSERTION_TYPE, client_assertion
-from lanyard.oauth.wire import opened
+from lanyard.oauth.wire import is_text, opened
 from lanyard.reasons import Reason
 from lanyard.sensitive import Sensitive
 
@@ -38,6 +38,8 @@ def prove(
     plan: Plan, way: ClientAuthentication, credentials: Mapping[str, Sensitive], client_id: str | None, moment: Moment
 ) -> Proof:
     """SourceError CREDENTIAL_INVALID names what cannot be sent."""
+    if client_id is not None and not is_text(client_id):
+        raise SourceError(Reason.CREDENTIAL_INVALID, field=CLIENT_ID, expected="text in UTF-8")
     parameters: dict[str, str] = {}
     if client_id is not None and way is not ClientAuthentication.BASIC:
         parameters["client_id"] = client_id

@@ -74,8 +74,8 @@ class Token:
 
 def parse(plan: Plan, status: int, headers: Mapping[str, str], body: bytes, *, host: str, now: datetime) -> Token:
     """The token, or ProviderError with the one reason that fits. `headers` by lower-case name; `now` is aware."""
-    document = _document(headers, body)
-    failure = _failure(plan, status, document)
+    document = document_of(headers, body)
+    failure = failure_of(plan, status, document)
     if failure is not None:
         raise ProviderError(failure, host=host, status=status, retry_after=_wait(failure, headers, now))
     token = _token(plan, headers, document, now) if document is not None else None
@@ -93,13 +93,13 @@ def missing_scopes(plan: Plan, token: Token) -> tuple[tuple[str, ...], tuple[str
     return mandatory, tuple(scope for scope in missing if scope not in mandatory)
 
 
-def _failure(plan: Plan, status: int, document: Document | None) -> Reason | None:
+def failure_of(plan: Plan, status: int, document: Document | None) -> Reason | None:
     """None for an answer that has no sign of failure."""
     if not 200 <= status <= 599:
         return Reason.PROVIDER_ANSWER_INVALID
     if 300 <= status <= 399:
         return Reason.PROVIDER_REDIRECTED
-    code = _error_code(plan.method.response, document)
+    code = error_code_of(plan.method.response, document)
     for rule in plan.method.errors:
         if _matches(rule, status, code):
             return _REASONS[rule.means]
@@ -144,7 +144,7 @@ def _invalid_grant(method: Method) -> Reason:
             return Reason.REQUEST_REJECTED
 
 
-def _document(headers: Mapping[str, str], body: bytes) -> Document | None:
+def document_of(headers: Mapping[str, str], body: bytes) -> Document | None:
     """JSON, or the form that some products answer with whatever they are asked for."""
     if len(body) > BODY_LIMIT:
         return None
@@ -156,7 +156,7 @@ def _otherwise(status: int) -> Reason:
     return Reason.CLIENT_REJECTED if status == 401 else Reason.REQUEST_REJECTED
 
 
-def _error_code(response: TokenResponse, document: Document | None) -> str | None:
+def error_code_of(response: TokenResponse, document: Document | None) -> str | None:
     """The product's error code, "" when there is an error without one, None when nothing speaks of failure."""
     if document is None:
         return None
