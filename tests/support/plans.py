@@ -45,7 +45,7 @@ AUTHORIZE_URL = "https://login.example.com/authorize"
 
 
 def code_connector(**members: Any) -> Connector:
-    """authorizationCode; `authorization` is merged into the request for the browser, `parameters` are the connector's."""
+    """authorizationCode; `authorization` is merged into the page's request, `parameters` are the connector's."""
     page = {"url": AUTHORIZE_URL} | members.pop("authorization", {})
     parameters = members.pop("parameters", {})
     return connector(token_method("authorizationCode", authorization=page, **members), parameters=parameters)

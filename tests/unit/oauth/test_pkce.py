@@ -11,7 +11,7 @@ from lanyard.oauth.pkce import code_challenge, code_verifier
 from lanyard.sensitive import Sensitive
 
 
-@pytest.mark.spec("C8")
+@pytest.mark.spec("C5")
 def test_the_challenge_is_that_of_the_example_of_rfc_7636_appendix_b() -> None:
     verifier = Sensitive("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk")
     assert code_challenge(verifier) == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
