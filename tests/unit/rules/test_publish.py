@@ -89,7 +89,7 @@ def test_methods_that_hand_on_credentials_publish_these_keys(
 
 @pytest.mark.spec("C5")
 def test_every_method_that_is_built_has_its_keys() -> None:
-    assert {Method.API_KEY, Method.BEARER_TOKEN, Method.BASIC, Method.CUSTOM} == STATIC_METHODS
+    assert {Method.API_KEY, Method.BEARER_TOKEN, Method.BASIC, Method.AWS_SIGV4, Method.CUSTOM} == STATIC_METHODS
     assert not STATIC_METHODS & TOKEN_METHODS
 
 
