@@ -27,7 +27,7 @@ from lanyard.flows.consent import ConsentFlow
 from lanyard.flows.tidy import ConsentTidy
 from lanyard.flows.view import ConnectionMirror, ConnectorMirror, View
 from lanyard.stores.consents import ConsentStore
-from lanyard.stores.keyring import KeyringFile
+from lanyard.stores.keyring_file import KeyringFile
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Gateway:
         self._settings = settings
         self._config = kube_config(settings)
         self._tls = _tls(settings)
-        self._ring = KeyringFile(settings.keyring_token)
+        self._ring = KeyringFile(settings.keyring_token, "token")
         self._view = View()
         self._reflectors: list[Reflector[Any]] = []
         self._stopped = asyncio.Event()

@@ -1,6 +1,7 @@
 """The gateway's addresses: a Connection's consent page, the providers' callback, our style sheet, health."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -30,6 +31,8 @@ _LARGEST_BODY = 4096
 _LONGEST_QUERY = 8192
 _NAME = r"[a-z0-9][-a-z0-9.]{0,252}"
 _ENTITLED = {"same-origin", "none"}
+# Where `kubectl lanyard authorize` listens: a port of this machine and a path that only that command knows.
+_LISTENER = re.compile(r"(?P<port>[1-9][0-9]{0,4})\.(?P<path>[A-Za-z0-9_-]{16,128})")
 
 
 class GatewayRoutes:
@@ -76,11 +79,17 @@ class GatewayRoutes:
         busy = self._busy(known)
         if busy is not None:
             return busy
+        listener = _LISTENER.fullmatch(request.query.get("return", ""))
         try:
             standing = await self._flow.look(namespace, name, known)
+            if listener is not None and isinstance(standing, Underway | Ended):
+                standing = await self._flow.look(namespace, name, None)
         except ConsentRefusedError as refused:
             return page_response(trouble_page(refused.trouble, refused.owner))
-        response = page_response(_page_of(standing, still=request.query.get("wait") == "off"))
+        if listener is not None:
+            response = web.Response(status=303, headers={"Location": _handed_to(listener, standing.browser)})
+        else:
+            response = page_response(_page_of(standing, still=request.query.get("wait") == "off"))
         if standing.browser is not known:
             self._remember(response, standing.browser)
         return response
@@ -147,6 +156,11 @@ class GatewayRoutes:
             httponly=True,
             samesite="Lax",
         )
+
+
+def _handed_to(listener: re.Match[str], browser: Browser) -> str:
+    """The hash, to the command that the person runs on this very machine. Never to another host."""
+    return f"http://127.0.0.1:{listener['port']}/{listener['path']}?hash={browser.hash}"
 
 
 def _page_of(standing: Standing, *, still: bool) -> Page:

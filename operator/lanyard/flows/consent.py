@@ -366,4 +366,6 @@ def _answered(
         answer = callback(plan, unverified_query)
     except LanyardError:
         raise ConsentRefusedError(Trouble.BAD_ANSWER, owner) from None
-    return began.answered(now=now, code=answer.code, callback=answer.parameters, error=answer.error)
+    return began.answered(
+        now=now, code=answer.code, callback=answer.parameters, error=answer.error, raw_query=answer.signed_query
+    )

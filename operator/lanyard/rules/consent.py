@@ -23,7 +23,7 @@ SECRET_BYTES = 32
 STATE_BYTES = 32
 
 _HASH_LENGTH = 40
-_APPROVAL = re.compile(r"(?P<hash>[0-9a-f]{40})\.(?P<user>.{1,512})")
+_APPROVAL = re.compile(r"(?P<hash>[A-Za-z0-9_-]{16,128})\.(?P<user>.{1,512})")
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 
 

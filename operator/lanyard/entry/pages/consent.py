@@ -4,6 +4,7 @@ from lanyard.entry.pages.layout import Page, Step
 from lanyard.entry.pages.markup import Markup, element, join, paragraph, strong, text
 from lanyard.entry.pages.scopes import in_words
 from lanyard.flows.consent import Approved, Details, Ended, Unapproved, Underway
+from lanyard.oauth.authorization import CallbackError
 from lanyard.reasons import Reason
 from lanyard.rules.consent import Browser, Phase
 
@@ -113,7 +114,7 @@ def _failure(standing: Ended, reason: str) -> tuple[str, str, str]:
     account = standing.outcome.account if standing.outcome is not None else ""
     namespace, _, name = standing.browser.owner.partition("/")
     status = f"kubectl describe connection {name} -n {namespace}"
-    if reason == Reason.CONSENT_DENIED.value or (not reason and standing.error == "access_denied"):
+    if reason == Reason.CONSENT_DENIED.value or (not reason and standing.error == CallbackError.DENIED.value):
         return (
             "Access was declined",
             "You, or the provider, said no. Nothing was connected.",
