@@ -1,0 +1,75 @@
+"""What a person or a script is shown: data on standard output, progress and notes on standard error.
+
+One glyph per kind of line: ✔ fine, ✗ wrong, ◎ waiting, ► to do. Colour only on a terminal and without NO_COLOR.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+import click
+import yaml
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+WIDTH_IN_A_PIPE = 200
+
+
+class Glyph(StrEnum):
+    FINE = "✔"
+    WRONG = "✗"
+    WAITING = "◎"
+    STEP = "►"
+
+
+_STYLES = {Glyph.FINE: "green", Glyph.WRONG: "red", Glyph.WAITING: "yellow", Glyph.STEP: "cyan"}
+
+
+def line(glyph: Glyph, text: str) -> None:
+    """One line of data."""
+    _console().print(Text.assemble((glyph.value, _STYLES[glyph]), " ", text), soft_wrap=True)
+
+
+def fact(label: str, text: str, *, glyph: Glyph | None = None) -> None:
+    """An indented line of data under a heading: a label, then what is to say."""
+    mark = (f"{glyph.value} ", _STYLES[glyph]) if glyph else "  "
+    _console().print(Text.assemble(mark, (f"{label:<11}", "bold"), text), soft_wrap=True)
+
+
+def plain(text: str = "") -> None:
+    click.echo(text)
+
+
+def note(glyph: Glyph, text: str) -> None:
+    """Progress and chatter."""
+    Console(stderr=True, highlight=False).print(Text.assemble((glyph.value, _STYLES[glyph]), " ", text), soft_wrap=True)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """As `kubectl get` prints: capitals, no frame."""
+    found = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for column in columns:
+        found.add_column(column.upper(), no_wrap=True)
+    for row in rows:
+        found.add_row(*(Text(cell) for cell in row))
+    console = _console()
+    if not console.is_terminal:
+        console.width = WIDTH_IN_A_PIPE
+    with console.capture() as captured:
+        console.print(found)
+    for printed in captured.get().splitlines():
+        click.echo(printed.rstrip())
+
+
+def data(document: Mapping[str, Any] | Sequence[Any], output: str) -> None:
+    """`json` or `yaml`."""
+    if output == "json":
+        click.echo(json.dumps(document, indent=2, sort_keys=False))
+    else:
+        click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
+
+
+def _console() -> Console:
+    return Console(highlight=False)
