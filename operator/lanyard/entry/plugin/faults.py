@@ -28,4 +28,4 @@ class PluginError(click.ClickException):
         click.echo(f"✗ {self.message}", file=file, err=file is None)
         for label, text in (("cause", self.cause), ("next step", self.step)):
             if text:
-                click.echo(f"  {label:<10} {text}", file=file, err=file is None)
+                click.echo(f"  {label:<12} {text}", file=file, err=file is None)

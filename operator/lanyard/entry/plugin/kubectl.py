@@ -42,9 +42,9 @@ Run = Callable[[Sequence[str]], Finished]
 class Refusal(Enum):
     """What kubectl's error means to a person."""
 
-    NOT_FOUND = "is not there"
-    FORBIDDEN = "is not allowed"
-    NO_KIND = "is not a kind of this cluster"
+    NOT_FOUND = "it is not there"
+    FORBIDDEN = "you are not allowed to"
+    NO_KIND = "this cluster has no such kind"
     UNREACHABLE = "the API server does not answer"
     LOGIN = "the login is not accepted"
     CONFIGURATION = "the kubeconfig does not work"
@@ -239,7 +239,7 @@ def _failed(arguments: Sequence[str], finished: Finished) -> KubectlError:
     lines = [line for line in finished.err.splitlines() if line.strip()]
     said = next((line for line in lines if line.startswith(("Error", "error"))), lines[-1] if lines else "no words")
     refusal = next((refusal for sign, refusal in _SIGNS if sign in finished.err), Refusal.OTHER)
-    asked = " ".join(takewhile(lambda word: not word.startswith("-"), arguments[:2]))
+    asked = " ".join(takewhile(lambda word: not word.startswith("-"), arguments[:3]))
     return KubectlError(
         f"kubectl {asked}: {refusal.value}.", refusal=refusal, cause=said.strip()[:300], step=_STEPS[refusal]
     )

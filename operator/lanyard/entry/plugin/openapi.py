@@ -170,11 +170,11 @@ def _add_http(made: _Draft, scheme: str, word: str) -> None:
 def _url(made: _Draft, where: str, entry: Json, member: str) -> str:
     """Absolute and https; a relative one is taken from the server's address."""
     given = str(entry.get(member, ""))
-    url = urljoin(made.servers, given) if given and made.servers and "{" not in made.servers else given
     try:
+        url = urljoin(made.servers, given) if given and made.servers and "{" not in made.servers else given
         parts = urlsplit(url)
     except ValueError:
-        parts = urlsplit("")
+        url, parts = "", urlsplit("")
     if not given or parts.scheme != "https" or not parts.hostname:
         raise DraftError(
             f"{where}.{member} is not an https address.",

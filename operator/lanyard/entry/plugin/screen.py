@@ -35,7 +35,7 @@ def line(glyph: Glyph, text: str) -> None:
 def fact(label: str, text: str, *, glyph: Glyph | None = None) -> None:
     """An indented line of data under a heading: a label, then what is to say."""
     mark = (f"{glyph.value} ", _STYLES[glyph]) if glyph else "  "
-    _console().print(Text.assemble(mark, (f"{label:<11}", "bold"), text), soft_wrap=True)
+    _console().print(Text.assemble(mark, (f"{label:<12} ", "bold"), text), soft_wrap=True)
 
 
 def plain(text: str = "") -> None:

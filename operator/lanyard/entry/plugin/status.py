@@ -92,14 +92,17 @@ def _tell(story: Story, outside: Outside | None) -> None:
     glyph = Glyph.FINE if is_ready(one) else Glyph.WRONG if "Stalled" in conditions(one) else Glyph.WAITING
     heading = f"{metadata['name']} (Connection, {metadata['namespace']})"
     screen.line(glyph, f"{heading:<46} {summary(one)}")
+    said: set[str] = set()
     for cause in wrong(one):
         what, _ = halves(cause)
-        screen.fact(cause.type.lower() if cause.type == "Ready" else cause.type, what, glyph=Glyph.WRONG)
+        if what not in said:
+            screen.fact("why" if cause.type == "Ready" else cause.type, what, glyph=Glyph.WRONG)
+        said.add(what)
     for label, text in _facts(one, outside):
         screen.fact(label, text)
     for reference in story.references:
         screen.fact(reference.field, _reference(reference), glyph=_mark(reference.fine))
-    screen.fact("secret", f"{story.published.name} {story.published.says}", glyph=_mark(story.published.fine))
+    screen.fact("secret", f"{story.published.name}: {story.published.says}", glyph=_mark(story.published.fine))
     for event in story.events:
         time = told(event["time"], outside.now()) if outside else event["time"]
         screen.fact("event", f"{time} {event['reason']}: {event['message']}")
@@ -139,7 +142,7 @@ def _connector(one: Object) -> str:
 
 def _reference(reference: Reference) -> str:
     place = f" in {reference.namespace}" if reference.namespace else ""
-    return f"{reference.kind} {reference.name}{place} {reference.says}"
+    return f"{reference.kind} {reference.name}{place}: {reference.says}"
 
 
 def _mark(fine: bool | None) -> Glyph:
