@@ -53,31 +53,20 @@ def test_the_hash_is_taken_and_the_browser_sent_back_to_its_page(listener: Liste
     assert taken.hashes == [HASH]
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        f"/{NONCE[:-1]}?hash={HASH}",
-        f"/{NONCE}x?hash={HASH}",
-        f"/?hash={HASH}",
-        f"/{NONCE}",
-        f"/{NONCE}?hash=short",
-        f"/{NONCE}?hash={HASH}.ann",
-        f"/{NONCE}?hash={HASH}%0d%0aX:1",
-        f"/{NONCE}?hash={HASH}&hash={HASH}",
-        f"/%C3%A9?hash={HASH}",
-    ],
-    ids=[
-        "short nonce",
-        "long nonce",
-        "no nonce",
-        "no hash",
-        "short hash",
-        "hash with a user",
-        "line break",
-        "two",
-        "not ascii",
-    ],
-)
+STRANGE = {
+    "a nonce that is too short": f"/{NONCE[:-1]}?hash={HASH}",
+    "a nonce that is too long": f"/{NONCE}x?hash={HASH}",
+    "no nonce": f"/?hash={HASH}",
+    "no hash": f"/{NONCE}",
+    "a hash that is too short": f"/{NONCE}?hash=short",
+    "a hash with a user": f"/{NONCE}?hash={HASH}.ann",
+    "a line break": f"/{NONCE}?hash={HASH}%0d%0aX:1",
+    "two hashes": f"/{NONCE}?hash={HASH}&hash={HASH}",
+    "a letter beyond ASCII": f"/%C3%A9?hash={HASH}",
+}
+
+
+@pytest.mark.parametrize("path", STRANGE.values(), ids=STRANGE.keys())
 def test_anything_else_is_not_found_and_the_listener_goes_on(listener: Listener, taken: Taken, path: str) -> None:
     answer = get(listener, path)
     assert (answer.status_code, answer.content) == (404, b"")

@@ -1,4 +1,4 @@
-"""`kubectl lanyard` as a person runs it: the installed plugin, found by a real kubectl, with that person's kubeconfig."""
+"""`kubectl lanyard` as a person runs it: the installed plugin, found by a real kubectl, with their kubeconfig."""
 
 import os
 import subprocess
