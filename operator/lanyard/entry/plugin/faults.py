@@ -5,6 +5,8 @@ from typing import IO, Any
 
 import click
 
+from lanyard.entry.plugin.screen import visible
+
 
 class ExitCode(IntEnum):
     """What a script can tell apart."""
@@ -25,7 +27,7 @@ class PluginError(click.ClickException):
         self.exit_code = int(code)  # type: ignore[misc] # click declares it for the class, and reads it of the object
 
     def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(f"✗ {self.message}", file=file, err=file is None)
+        click.echo(f"✗ {visible(self.message)}", file=file, err=file is None)
         for label, text in (("cause", self.cause), ("next step", self.step)):
             if text:
-                click.echo(f"  {label:<12} {text}", file=file, err=file is None)
+                click.echo(f"  {label:<12} {visible(text)}", file=file, err=file is None)

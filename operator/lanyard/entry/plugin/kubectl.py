@@ -5,6 +5,7 @@ values of Secrets never leave kubectl: `secret_outline` prints names and metadat
 """
 
 import json
+import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +13,10 @@ from enum import Enum
 from itertools import takewhile
 from typing import Any
 
-from lanyard.entry.plugin.faults import PluginError
+from lanyard.entry.plugin.faults import ExitCode, PluginError
 
 SECONDS = 60.0
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 Object = Mapping[str, Any]
 
 _OUTLINE = (
@@ -100,7 +102,7 @@ class Kubectl:
         return answer.out.strip() or "default"
 
     def get(self, kind: str, name: str, namespace: str = "") -> Object:
-        return self._object("get", kind, name, *_within(namespace), "-o", "json")
+        return self._object("get", kind, _plain(name), *_within(namespace), "-o", "json")
 
     def every(self, kind: str, namespace: str = "", *, everywhere: bool = False, fields: str = "") -> list[Object]:
         """Objects of one namespace, of all of them, or of the cluster; `fields` is a field selector."""
@@ -109,7 +111,7 @@ class Kubectl:
         return list(self._object("get", kind, *scope, *chosen, "-o", "json").get("items", ()))
 
     def secret_outline(self, name: str, namespace: str) -> SecretOutline:
-        text = self._ask("get", "secret", name, *_within(namespace), "-o", f"go-template={_OUTLINE}").out
+        text = self._ask("get", "secret", _plain(name), *_within(namespace), "-o", f"go-template={_OUTLINE}").out
         lines = [line.partition("=")[::2] for line in text.splitlines()]
         single = dict(lines)
         return SecretOutline(
@@ -121,7 +123,7 @@ class Kubectl:
         )
 
     def annotate(self, kind: str, name: str, namespace: str, annotation: str, value: str) -> None:
-        self._ask("annotate", "--overwrite", kind, name, *_within(namespace), f"{annotation}={value}")
+        self._ask("annotate", "--overwrite", kind, _plain(name), *_within(namespace), f"{annotation}={value}")
 
     def user(self) -> str:
         """Who the API server says is calling."""
@@ -196,6 +198,22 @@ def run_kubectl(arguments: Sequence[str]) -> Finished:
             step="Run `kubectl get namespaces` by itself: it may be waiting for your login.",
         ) from None
     return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def is_name(text: str) -> bool:
+    """Whether an object can have this name (RFC 1123 subdomain)."""
+    return _NAME.fullmatch(text) is not None
+
+
+def _plain(name: str) -> str:
+    """A name that kubectl cannot take for an option or a path."""
+    if not is_name(name):
+        raise PluginError(
+            f"{name[:80]} is not the name of an object.",
+            step="Names are lower case letters, digits, dashes and dots.",
+            code=ExitCode.USAGE,
+        )
+    return name
 
 
 def _within(namespace: str) -> Sequence[str]:

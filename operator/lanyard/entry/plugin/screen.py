@@ -27,24 +27,31 @@ class Glyph(StrEnum):
 _STYLES = {Glyph.FINE: "green", Glyph.WRONG: "red", Glyph.WAITING: "yellow", Glyph.STEP: "cyan"}
 
 
+def visible(text: str) -> str:
+    """Text of others, such as an Event's, without what would move the cursor or turn the writing around."""
+    return "".join(letter if letter.isprintable() else " " if letter.isspace() else "\ufffd" for letter in text)
+
+
 def line(glyph: Glyph, text: str) -> None:
     """One line of data."""
-    _console().print(Text.assemble((glyph.value, _STYLES[glyph]), " ", text), soft_wrap=True)
+    _console().print(Text.assemble((glyph.value, _STYLES[glyph]), " ", visible(text)), soft_wrap=True)
 
 
 def fact(label: str, text: str, *, glyph: Glyph | None = None) -> None:
     """An indented line of data under a heading: a label, then what is to say."""
     mark = (f"{glyph.value} ", _STYLES[glyph]) if glyph else "  "
-    _console().print(Text.assemble(mark, (f"{label:<12} ", "bold"), text), soft_wrap=True)
+    _console().print(Text.assemble(mark, (f"{visible(label):<12} ", "bold"), visible(text)), soft_wrap=True)
 
 
 def plain(text: str = "") -> None:
-    click.echo(text)
+    """A line for scripts, or a heading."""
+    click.echo(visible(text))
 
 
 def note(glyph: Glyph, text: str) -> None:
     """Progress and chatter."""
-    Console(stderr=True, highlight=False).print(Text.assemble((glyph.value, _STYLES[glyph]), " ", text), soft_wrap=True)
+    said = Text.assemble((glyph.value, _STYLES[glyph]), " ", visible(text))
+    Console(stderr=True, highlight=False).print(said, soft_wrap=True)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -53,7 +60,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for column in columns:
         found.add_column(column.upper(), no_wrap=True)
     for row in rows:
-        found.add_row(*(Text(cell) for cell in row))
+        found.add_row(*(Text(visible(cell)) for cell in row))
     console = _console()
     if not console.is_terminal:
         console.width = WIDTH_IN_A_PIPE

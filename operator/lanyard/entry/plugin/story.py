@@ -9,7 +9,7 @@ from typing import Any
 
 from lanyard.api.meta import CONNECTION_UID_LABEL, GROUP, PRESENTABLE_LABEL, READABLE_LABEL
 from lanyard.entry.plugin.conditions import KIND, conditions, is_ready, next_step
-from lanyard.entry.plugin.kubectl import Kubectl, KubectlError, Object, Refusal, SecretOutline
+from lanyard.entry.plugin.kubectl import Kubectl, KubectlError, Object, Refusal, SecretOutline, is_name
 
 EVENTS_SHOWN = 3
 
@@ -88,6 +88,8 @@ def _secret(kubectl: Kubectl, field: str, name: str, namespace: str, key: str) -
     def seen(fine: bool | None, says: str) -> Reference:
         return Reference(field, "Secret", name, namespace, key, fine, says)
 
+    if not is_name(name):
+        return seen(False, "is not the name of a Secret")
     try:
         outline = kubectl.secret_outline(name, namespace)
     except KubectlError as error:

@@ -89,3 +89,18 @@ def test_something_that_is_no_kubectl_is_found_out() -> None:
 )
 def test_usage_shows_what_a_person_types(program: str, name: str) -> None:
     assert name_of(program) == name
+
+
+@pytest.mark.parametrize("name", ["--raw=/secrets", "-A", "a/b", "crm,other", "", "Crm", "a" * 300])
+def test_a_name_that_kubectl_would_take_for_something_else_is_never_passed_on(name: str) -> None:
+    scripted = ScriptedKubectl()
+    kubectl = Kubectl(Target(), scripted)
+    for ask in (
+        lambda: kubectl.get("connections.lanyard.dev", name, "sales"),
+        lambda: kubectl.secret_outline(name, "sales"),
+        lambda: kubectl.annotate("connections.lanyard.dev", name, "sales", "lanyard.dev/refresh", "x"),
+    ):
+        with pytest.raises(PluginError) as raised:
+            ask()
+        assert raised.value.exit_code == 2
+    assert scripted.asked == []

@@ -36,6 +36,14 @@ def test_the_plugin_runs_where_none_of_the_operators_packages_is_installed(argum
     assert done.stdout
 
 
+def test_the_operator_says_which_extra_it_needs() -> None:
+    program = PROGRAM.replace("entry.plugin.main import plugin", "entry.cli import main as plugin")
+    done = subprocess.run([sys.executable, "-c", program, "operator"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.endswith("is not installed here: pip install 'lanyard[operator]'\n")
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.spec("K7")
 def test_the_base_dependencies_are_what_the_plugin_needs_and_nothing_else() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -119,8 +119,9 @@ def test_what_a_person_may_not_see_is_said_to_be_unseen(kubectl: ScriptedKubectl
     [
         ({"keys": {"other": "x"}, "path": "app"}, "declares no key secret"),
         ({"keys": {"secret": "secret"}, "path": "app"}, "reads the field secret of app"),
+        ({"keys": {"secret": "secret"}, "path": "-A"}, "reads the field secret of -A"),
     ],
-    ids=["a key that it does not declare", "a key of a Secret"],
+    ids=["a key that it does not declare", "a key of a Secret", "a path that is no name"],
 )
 def test_an_asset_is_followed_to_where_its_value_is(kubectl: ScriptedKubectl, asset: dict[str, Any], says: str) -> None:
     one = connection(
@@ -206,3 +207,17 @@ def test_a_status_of_an_older_spec_is_not_ready(kubectl: ScriptedKubectl) -> Non
 
 def test_an_object_that_nobody_looked_at_leads_to_the_check() -> None:
     assert next_step(connection("crm")).startswith("kubectl lanyard check")
+
+
+def test_what_others_wrote_moves_no_cursor_and_turns_no_writing_around(kubectl: ScriptedKubectl) -> None:
+    kubectl.on("connections.lanyard.dev", "crm", out=ready())
+    event = {"involvedObject": {"uid": "5d7a"}, "metadata": {}, "lastTimestamp": "2026-11-25T09:14:00Z"}
+    evil = "gone\x1b[2J\x1b]0;title\x07\nnext\u202eline\x9b1m"
+    kubectl.on("get", "events", out=listed({**event, "reason": evil, "message": evil}))
+    kubectl.on("secret", err=f"Error from server (Forbidden): {evil}")
+    told = kubectl.lanyard("status", "crm")
+    assert not [letter for letter in told.stdout.replace("\n", "") if not letter.isprintable()]
+    assert "gone\ufffd[2J\ufffd]0;title\ufffd next\ufffdline" in told.stdout
+    kubectl.on("connections.lanyard.dev", "crm", err=f"error: {evil}")
+    failed = kubectl.lanyard("status", "crm")
+    assert not [letter for letter in failed.stderr.replace("\n", "") if not letter.isprintable()]
