@@ -35,6 +35,15 @@ def test_connectors_of_the_cluster_stand_beside_and_above_the_built_in_ones(kube
     assert "is not usable" in rows["broken"]["problem"]
 
 
+def test_an_object_that_is_not_usable_hides_the_built_in_one_as_it_does_for_the_operator(
+    kubectl: ScriptedKubectl,
+) -> None:
+    kubectl.on("connectors.lanyard.dev", out=objects(("github", {"methods": []})))
+    found = kubectl.lanyard("connector", "show", "github")
+    assert found.stdout.startswith("github: without a name of its own (cluster)\n✗ problem ")
+    assert "bearerToken" not in found.stdout
+
+
 @pytest.mark.parametrize(
     "said",
     ["The connection to the server x was refused", forbidden("connectors", ""), "no resource type"],
@@ -179,6 +188,17 @@ def without_kind(kubectl: ScriptedKubectl) -> None:
     kubectl.on("customresourcedefinitions.apiextensions.k8s.io", "connections.lanyard.dev", err=said)
 
 
+def with_a_kind_that_is_not_established(kubectl: ScriptedKubectl) -> None:
+    waiting = crd(KINDS[0]) | {"status": {"conditions": [{"type": "Established", "status": "False"}]}}
+    kubectl.on("customresourcedefinitions.apiextensions.k8s.io", "connections.lanyard.dev", out=waiting)
+
+
+def with_a_kind_of_another_version(kubectl: ScriptedKubectl) -> None:
+    text = json.dumps(crd(KINDS[0])).replace("v1alpha1", "v2").replace('"status": {"default"', '"x": {"default"')
+    made = json.loads(text) | {"status": {"conditions": [{"type": "Established", "status": "True"}]}}
+    kubectl.on("customresourcedefinitions.apiextensions.k8s.io", "connections.lanyard.dev", out=made)
+
+
 def with_an_old_lease(kubectl: ScriptedKubectl) -> None:
     spec = {"renewTime": "2026-11-25T09:00:00Z", "holderIdentity": "x"}
     kubectl.on("leases.coordination.k8s.io", out=listed({"metadata": {"name": "lanyard"}, "spec": spec}))
@@ -196,6 +216,8 @@ def without_pods(kubectl: ScriptedKubectl) -> None:
     ("harm", "about"),
     [
         (without_kind, "connections.lanyard.dev"),
+        (with_a_kind_that_is_not_established, "connections.lanyard.dev"),
+        (with_a_kind_of_another_version, "connections.lanyard.dev"),
         (with_an_old_lease, "lease"),
         (with_another_clock, "clock"),
         (without_pods, "operator"),
@@ -208,6 +230,16 @@ def test_each_thing_that_is_wrong_is_found_with_a_next_step(healthy: ScriptedKub
     assert [one["about"] for one in found.values() if one["fine"] is False] == [about]
     assert found[about]["step"]
     assert code == 1
+
+
+def test_a_schema_of_another_release_is_noticed_and_fails_nothing(healthy: ScriptedKubectl) -> None:
+    made = crd(KINDS[0]) | {"status": {"conditions": [{"type": "Established", "status": "True"}]}}
+    made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"].pop("suspend")
+    healthy.on("customresourcedefinitions.apiextensions.k8s.io", "connections.lanyard.dev", out=made)
+    found, code = checked(healthy)
+    assert found["connections.lanyard.dev"]["fine"] is None
+    assert "another schema" in found["connections.lanyard.dev"]["says"]
+    assert code == 0
 
 
 def test_a_gateway_that_does_not_answer_is_found(healthy: ScriptedKubectl) -> None:

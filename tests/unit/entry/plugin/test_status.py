@@ -221,3 +221,35 @@ def test_what_others_wrote_moves_no_cursor_and_turns_no_writing_around(kubectl: 
     kubectl.on("connections.lanyard.dev", "crm", err=f"error: {evil}")
     failed = kubectl.lanyard("status", "crm")
     assert not [letter for letter in failed.stderr.replace("\n", "") if not letter.isprintable()]
+
+
+SECRETS = {
+    "somebody else's Secret": (OURS.replace("5d7a", "other"), "✗ secret       crm-token: exists and is not this"),
+    "a Secret of no Connection": (READABLE, "✗ secret       crm-token: exists and is not this Connection's"),
+    "a source without the label": (
+        READABLE.replace("true", "false"),
+        "◎ clientSecret Secret app in sales: has the key secret, but not the label lanyard.dev/readable=true",
+    ),
+    "a source without the key": (OURS, "✗ clientSecret Secret app in sales: has no key secret"),
+}
+
+
+@pytest.mark.parametrize(("outline", "says"), SECRETS.values(), ids=SECRETS.keys())
+def test_what_is_wrong_with_a_secret_is_said(kubectl: ScriptedKubectl, outline: str, says: str) -> None:
+    kubectl.on("connections.lanyard.dev", "crm", out=ready())
+    kubectl.on("secret", out=outline)
+    assert says in kubectl.lanyard("status", "crm").stdout
+
+
+def test_the_last_events_of_this_very_object_are_told_in_their_order(kubectl: ScriptedKubectl) -> None:
+    def event(minute: int, uid: str = "5d7a") -> dict[str, Any]:
+        time = f"2026-11-25T09:{minute:02}:00Z"
+        involved = {"kind": "Connection", "name": "crm", "uid": uid}
+        return {"involvedObject": involved, "metadata": {}, "lastTimestamp": time, "reason": f"R{minute}"}
+
+    kubectl.on("connections.lanyard.dev", "crm", out=ready())
+    kubectl.on("get", "events", out=listed(event(9), event(3), event(12), event(7), event(15, "an older object")))
+    found = json.loads(kubectl.lanyard("status", "crm", "-o", "json").stdout)["events"]
+    assert [one["reason"] for one in found] == ["R7", "R9", "R12"]
+    asked = next(words for words in kubectl.asked if "events" in words)
+    assert "--field-selector=involvedObject.kind=Connection,involvedObject.name=crm" in asked
