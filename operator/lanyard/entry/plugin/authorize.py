@@ -5,6 +5,7 @@ on 127.0.0.1; the command writes the approval with the person's own Kubernetes r
 """
 
 import secrets
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import click
@@ -40,6 +41,7 @@ def authorize(
     namespace = kubectl.namespace()
     before = kubectl.get(KIND, name, namespace)
     page = start_page(before, name)
+    until = outside.now() + timedelta(seconds=timeout)
     approval = Approval(kubectl, name, namespace)
     if no_browser:
         screen.note(Glyph.STEP, f"open {page}")
@@ -57,7 +59,8 @@ def authorize(
             raise failed(one, name)
         return False
 
-    one = wait_for(kubectl, outside, name, namespace, seconds=timeout, judge=judge)
+    left = max(0.0, (until - outside.now()).total_seconds())
+    one = wait_for(kubectl, outside, name, namespace, seconds=left, judge=judge)
     account = one["status"].get("account", "")
     if output == "name":
         screen.plain(f"connection.lanyard.dev/{name}")

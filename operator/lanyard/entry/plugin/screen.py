@@ -4,6 +4,7 @@ One glyph per kind of line: ✔ fine, ✗ wrong, ◎ waiting, ► to do. Colour 
 """
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-WIDTH_IN_A_PIPE = 200
+WIDEST = 4096  # nothing is cut: a terminal wraps, and a script wants all of it
 
 
 class Glyph(StrEnum):
@@ -51,7 +52,7 @@ def plain(text: str = "") -> None:
 def note(glyph: Glyph, text: str) -> None:
     """Progress and chatter."""
     said = Text.assemble((glyph.value, _STYLES[glyph]), " ", visible(text))
-    Console(stderr=True, highlight=False).print(said, soft_wrap=True)
+    _console(stderr=True).print(said, soft_wrap=True)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -62,8 +63,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in rows:
         found.add_row(*(Text(visible(cell)) for cell in row))
     console = _console()
-    if not console.is_terminal:
-        console.width = WIDTH_IN_A_PIPE
+    console.width = WIDEST
     with console.capture() as captured:
         console.print(found)
     for printed in captured.get().splitlines():
@@ -78,5 +78,7 @@ def data(document: Mapping[str, Any] | Sequence[Any], output: str) -> None:
         click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
 
 
-def _console() -> Console:
-    return Console(highlight=False)
+def _console(*, stderr: bool = False) -> Console:
+    """NO_COLOR (no-color.org) takes bold away too: who sets it wants plain text."""
+    plainly = bool(os.environ.get("NO_COLOR"))
+    return Console(stderr=stderr, highlight=False, color_system=None if plainly else "auto")

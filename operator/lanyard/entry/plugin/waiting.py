@@ -30,7 +30,7 @@ def wait_for(
             said = message
         if outside.now() >= until:
             raise PluginError(
-                f"{name} did not get there in {seconds:.0f} s.",
+                f"{name} did not get there in time.",
                 cause=message,
                 step=next_step(one),
                 code=ExitCode.TIMED_OUT,
