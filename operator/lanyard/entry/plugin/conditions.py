@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lanyard.api.connection import GRANT_METHODS
 from lanyard.api.meta import GROUP
 from lanyard.entry.plugin.explain import shown
 from lanyard.reasons import CATALOGUE, Reason
 
 KIND = f"connections.{GROUP}"
-GRANT_METHODS = frozenset({"authorizationCode", "deviceCode"})
 NEVER_WRONG = frozenset({"Reconciling", "Stalled"})
 
 
@@ -87,9 +87,8 @@ def next_step(one: Mapping[str, Any]) -> str:
 
 def asks_for_consent(one: Mapping[str, Any], cause: Condition) -> bool:
     """What a new consent cures: the fact `Authorized` is false, or Ready says so in its words."""
-    if one.get("spec", {}).get("auth", {}).get("method") not in GRANT_METHODS and "authorizationURL" not in one.get(
-        "status", {}
-    ):
+    method = one.get("spec", {}).get("auth", {}).get("method")
+    if method not in GRANT_METHODS and "authorizationURL" not in one.get("status", {}):
         return False
     authorized = conditions(one).get("Authorized")
     return cause.reason == "AuthorizationRequired" or (authorized is not None and authorized.status == "False")

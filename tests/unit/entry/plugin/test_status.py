@@ -253,3 +253,15 @@ def test_the_last_events_of_this_very_object_are_told_in_their_order(kubectl: Sc
     assert [one["reason"] for one in found] == ["R7", "R9", "R12"]
     asked = next(words for words in kubectl.asked if "events" in words)
     assert "--field-selector=involvedObject.kind=Connection,involvedObject.name=crm" in asked
+
+
+def test_a_revoked_grant_asks_for_a_consent_also_while_its_last_token_still_works(kubectl: ScriptedKubectl) -> None:
+    one = ready()
+    one["spec"]["auth"]["method"] = "authorizationCode"
+    said = "The provider says that the grant is over."
+    one["status"]["conditions"].append(condition("Authorized", "False", "GrantRevoked", said))
+    kubectl.on("connections.lanyard.dev", "crm", out=one)
+    told = kubectl.lanyard("status", "crm")
+    assert f"✗ Authorized   {said}\n" in told.stdout
+    assert told.stdout.endswith("► next step    someone with access runs: kubectl lanyard authorize crm -n sales\n")
+    assert told.exit_code == 0
