@@ -22,8 +22,8 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	@touch $@
 
 lock: ## write the locked lists anew (needs uv)
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements/runtime.txt
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --group build --group test --group lint pyproject.toml -o requirements/dev.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra operator pyproject.toml -o requirements/runtime.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra operator --group build --group test --group lint pyproject.toml -o requirements/dev.txt
 
 demo: setup ## the main job on real servers, in a minute (KEEP=1 leaves it running)
 	@$(PY) -m demo $(if $(KEEP),--keep)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from docsgen import kinds, reasons, rights, settings, telemetry
+from docsgen import kinds, plugin, reasons, rights, settings, telemetry
 from lanyard.connectors.loader import load_catalogue
 from lanyard.connectors.page import connectors_page
 
@@ -17,6 +17,7 @@ PAGES: dict[str, Render] = {
     "docs/reference/audit.md": telemetry.audit_page,
     "docs/reference/kinds.md": kinds.page,
     "docs/reference/metrics.md": telemetry.metrics_page,
+    "docs/reference/plugin.md": plugin.page,
     "docs/reference/settings.md": settings.page,
     "docs/security.md": rights.page,
 }

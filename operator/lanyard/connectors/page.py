@@ -51,7 +51,7 @@ def _section(connector: Connector) -> str:
         ]
     lines.append("\n| method | credentials | what to know |\n|---|---|---|")
     lines += [
-        f"| `{method.name}` | {_credentials(method)} | {_cell(' '.join(_facts(method)))} |" for method in spec.methods
+        f"| `{method.name}` | {credentials_of(method)} | {_cell(' '.join(_facts(method)))} |" for method in spec.methods
     ]
     return "\n".join(lines) + "\n"
 
@@ -81,7 +81,8 @@ def _about(parameter: Parameter) -> str:
     )
 
 
-def _credentials(method: MethodSpec) -> str:
+def credentials_of(method: MethodSpec) -> str:
+    """The secret-type fields that a Connection gives, by client authentication where there is a choice."""
     if method.name not in BUILT:
         return "*later*"
     names = [f"`{name}`" for name in _OWN_FIELDS.get(method.name, [])]

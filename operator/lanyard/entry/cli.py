@@ -19,8 +19,12 @@ def main() -> None:
 @main.command()
 def operator() -> None:
     """Run the operator. Settings come from the environment: see docs/reference/settings.md."""
-    from lanyard.entry.telemetry import configure_logging
-    from lanyard.entry.wiring import Operator
+    try:
+        from lanyard.entry.telemetry import configure_logging
+        from lanyard.entry.wiring import Operator
+    except ModuleNotFoundError as error:
+        click.echo(f"lanyard: {error.name} is not installed here: pip install 'lanyard[operator]'", err=True)
+        sys.exit(2)
 
     async def serve() -> None:
         running = assembled()
