@@ -1,10 +1,9 @@
-"""A team, an app at the OAuth server, a Connection that waits for a consent; and the operator's part, played on the API."""
+"""A team whose Connection waits for a consent, its app at the OAuth server; and the operator's part, played on the API."""
 
 import asyncio
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -54,14 +53,14 @@ def drop_lease(client: httpx.Client) -> None:
 class Team:
     """Lives in the namespace of `cluster`. Its connector is its own, so that each test can bend it."""
 
-    def __init__(self, cluster: Cluster, environment: Any, gateway: GatewayProcess, ring: Path) -> None:
+    def __init__(self, cluster: Cluster, environment: Any, gateway: GatewayProcess) -> None:
         self.cluster = cluster
         self.environment = environment
         self.gateway = gateway
-        self.ring = ring
         self.name = cluster.namespace
         self.person = f"person-of-{self.name}"
         self.oauth = environment.oauth
+        self._visitors: list[Visitor] = []
         self.oauth.add_user(self.person, PASSWORD)
         self.oauth.add_client(
             self.name,
@@ -76,6 +75,8 @@ class Team:
         self.connect()
 
     def close(self) -> None:
+        for visitor in self._visitors:
+            visitor.close()
         self.oauth.remove_client(self.name)
         self.oauth.remove_user(self.person)
         self.cluster.client.delete(self.cluster.path("Connector", self.name))
@@ -109,7 +110,10 @@ class Team:
         return f"{self.gateway.url}/connect/{self.name}/{name}"
 
     def visitor(self) -> Visitor:
-        return Visitor(self.environment.pki.ca_path)
+        """Somebody at a browser of their own."""
+        visitor = Visitor(self.environment.pki.ca_path)
+        self._visitors.append(visitor)
+        return visitor
 
     def approve(self, browser_hash: str, *, name: str = "crm", user: str = APPROVER) -> httpx.Response:
         """As that person: admission says whether they may."""
@@ -164,7 +168,7 @@ class Team:
     def operate(self, act: Callable[[ConsentStore, ConsentRecord], Any], name: str = "crm") -> ConsentRecord:
         """With the operator's own identity and the same ring."""
         kubeconfig = self.environment.kubernetes.service_account_kubeconfig("lanyard-system", "lanyard-operator")
-        keyring = Keyring.parse(self.ring.read_text())
+        keyring = Keyring.parse(self.gateway.ring.read_text())
         (record,) = self.records(name)
 
         async def play() -> ConsentRecord:
@@ -206,11 +210,7 @@ class Team:
             "redirect_uri": consent.redirect_uri,
             "code_verifier": consent.code_verifier.reveal(),
         }
-        visitor = self.visitor()
-        try:
-            return visitor.client.post(self.oauth.token_url, data=form, auth=(self.name, f"secret-of-{self.name}"))
-        finally:
-            visitor.close()
+        return self.visitor().client.post(self.oauth.token_url, data=form, auth=(self.name, f"secret-of-{self.name}"))
 
 
 def state_of(url: str) -> str:

@@ -45,6 +45,7 @@ class GatewayProcess(OperatorProcess):
         processes: Any = None,
     ) -> None:
         self.url = f"https://{HOST}:{port}"
+        self.ring = ring
         given = {
             "gateway_url": self.url,
             "gateway_address": "127.0.0.1",
