@@ -1,4 +1,4 @@
-"""A team whose Connection waits for a consent, its app at the OAuth server; and the operator's part, played on the API."""
+"""A team whose Connection waits for a consent, its app at the provider; and the operator's part, played on the API."""
 
 import asyncio
 import threading
@@ -79,9 +79,31 @@ class Team:
             visitor.close()
         self.oauth.remove_client(self.name)
         self.oauth.remove_user(self.person)
-        self.cluster.client.delete(self.cluster.path("Connector", self.name))
+        for name in (self.name, self.bent_connector):
+            self.cluster.client.delete(self.cluster.path("Connector", name))
 
-    def connector(self, **authorization: Any) -> Object:
+    @property
+    def bent_connector(self) -> str:
+        return f"{self.name}-bent"
+
+    def bent(self, **authorization: Any) -> str:
+        """A Connection whose connector differs in how it authorizes. Returns its name."""
+        self.connector(self.bent_connector, **authorization)
+        places = [f"{self.gateway.url}/oauth/callback/{name}" for name in (self.name, self.bent_connector)]
+        self.oauth.change_client(self.name, redirect_uris=places)
+        self.connect("bent", connector=self.bent_connector)
+        with self.visitor().client as client:
+            self.until(lambda: client.get(self.page_url("bent")), lambda seen: seen.status_code == 200)
+        return "bent"
+
+    def second(self) -> str:
+        """Another Connection, with the same connector."""
+        self.connect("second")
+        with self.visitor().client as client:
+            self.until(lambda: client.get(self.page_url("second")), lambda seen: seen.status_code == 200)
+        return "second"
+
+    def connector(self, name: str = "", **authorization: Any) -> Object:
         method = {
             "name": "authorizationCode",
             "clientAuth": {"methods": ["client_secret_basic"]},
@@ -96,13 +118,14 @@ class Team:
         }
         parameters = {"region": {"source": "callback", "required": False, "pattern": "^[a-z]{2}$"}}
         spec = {"displayName": "Acme CRM", "parameters": parameters, "methods": [method, service]}
-        return self.cluster.apply("Connector", self.name, spec)
+        return self.cluster.apply("Connector", name or self.name, spec)
 
     def connect(self, name: str = "crm", **changes: Any) -> Object:
         auth = {"method": "authorizationCode", "clientId": self.name, "scopes": list(SCOPES)}
         auth |= changes.pop("auth", {})
         credentials = {"clientSecret": {"secretRef": {"name": "app", "key": "client_secret"}}}
-        return self.cluster.connection(name, connector=self.name, auth=auth, credentials=credentials, **changes)
+        connector = changes.pop("connector", self.name)
+        return self.cluster.connection(name, connector=connector, auth=auth, credentials=credentials, **changes)
 
     # what people do
 
@@ -126,7 +149,7 @@ class Team:
 
     def approved(self, visitor: Visitor, name: str = "crm") -> httpx.Response:
         """The page with the button, once the gateway has heard of the approval."""
-        page = visitor.get(self.page_url(name))
+        page = self.until(lambda: visitor.get(self.page_url(name)), lambda seen: seen.status_code == 200)
         answer = self.approve(visitor.hash_on(page), name=name)
         assert answer.status_code == 200, answer.text
         return self.until(lambda: visitor.get(self.page_url(name)), lambda seen: "Continue to" in seen.text)

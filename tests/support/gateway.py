@@ -1,6 +1,7 @@
 """A gateway as the platform team runs it, and a person with a browser that needs no screen."""
 
 import base64
+import html
 import json
 import re
 import secrets
@@ -65,7 +66,7 @@ class GatewayProcess(OperatorProcess):
 
 def page_text(answer: httpx.Response) -> str:
     """What a person reads: tags away, one line."""
-    return " ".join(re.sub(r"<[^>]+>", " ", answer.text).split())
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", answer.text)).split())
 
 
 @dataclass
