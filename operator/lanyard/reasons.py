@@ -80,6 +80,7 @@ class Reason(StrEnum):
     CREDENTIAL_MISSING = "CredentialMissing"
     CREDENTIAL_UNKNOWN = "CredentialUnknown"
     CREDENTIAL_INVALID = "CredentialInvalid"
+    CLIENT_ID_NOT_PLAIN = "ClientIdNotPlain"
     # resolving credentials
     SECRET_NOT_FOUND = "SecretNotFound"
     SECRET_KEY_MISSING = "SecretKeyMissing"
@@ -226,6 +227,8 @@ CATALOGUE: dict[Reason, Entry] = {
         "Remove spec.credentials.{field}, or correct its name."),
     Reason.CREDENTIAL_INVALID: _source("The value behind the credential {field} does not have the form it needs.",
         "Correct the value at its source: {expected}."),
+    Reason.CLIENT_ID_NOT_PLAIN: _spec("The method {method} needs the client id as a plain value.",
+        "Move it from spec.credentials.clientId to spec.auth.clientId; a client id is no secret."),
     Reason.SECRET_NOT_FOUND: _source("The Secret {name} does not exist in {namespace}.",
         "Create it; nothing else is needed.", stalled=False ),
     Reason.SECRET_KEY_MISSING: _source("The Secret {name} has no key {key}.",

@@ -17,14 +17,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from lanyard.api.connection import BUILT, TOKEN_METHODS, ConnectionSpec, Method
+from lanyard.api.connection import ConnectionSpec, Method
 from lanyard.api.connector import MethodSpec
+from lanyard.connectors.checks import is_described
 from lanyard.connectors.loader import Connector, load_catalogue
 from lanyard.connectors.selection import Plan, plan_for
 from lanyard.connectors.templates import placeholders
 from lanyard.errors import ProviderError, SpecError
-from lanyard.oauth.grants import WireRequest, token_request
+from lanyard.oauth.grants import token_request
 from lanyard.oauth.responses import Token, parse
+from lanyard.oauth.wire import WireRequest
 from lanyard.reasons import Reason
 from lanyard.sensitive import Sensitive
 from support.insistent_provider import (
@@ -50,6 +52,8 @@ PROOFS = {
 SEPARATORS = {"space": " ", "comma": ",", "plus": "+", "": None}
 # These ask for a user's consent or a refresh token, which a login without a browser has neither of.
 USERS_OWN = {"offline_access", "offline", "refresh_token", "openid"}
+
+BROWSERLESS = {Method.CLIENT_CREDENTIALS, Method.PASSWORD}
 
 METHODS = {
     "oauth2_authorization_code": Method.AUTHORIZATION_CODE,
@@ -236,7 +240,7 @@ TOKENS = [
     (connector, method)
     for connector in CATALOGUE.values()
     for method in connector.spec.methods
-    if method.name in TOKEN_METHODS
+    if method.name in BROWSERLESS
 ]
 
 
@@ -387,7 +391,7 @@ def test_name_methods_address_and_client_authentication_are_those_of_the_row(nam
     assert spec.base_url == ("" if learned else row["api_base_url"])
     taken = row["client_auth"].split(";")
     for method in spec.methods:
-        if method.name in TOKEN_METHODS:
+        if method.name in BROWSERLESS:
             ways = [way.value for way in method.client_auth.methods]
             assert ways[0] == (fine.first_client_auth or taken[0])
             assert set(ways) <= {*taken, fine.first_client_auth or taken[0]}
@@ -403,7 +407,7 @@ def test_name_methods_address_and_client_authentication_are_those_of_the_row(nam
         pytest.param(name, method.name, id=f"{name} {method.name}")
         for name, connector in CATALOGUE.items()
         for method in connector.spec.methods
-        if method.name not in BUILT
+        if not is_described(method)
     ],
 )
 def test_a_method_that_is_known_and_not_built_says_so(name: str, method: Method) -> None:
@@ -456,7 +460,7 @@ ODD = [
 def test_the_provider_of_an_odd_product_refuses_the_plain_request(name: str) -> None:
     """The provider insists indeed: what any other product takes is not enough here."""
     connector = CATALOGUE[name]
-    method = next(method for method in connector.spec.methods if method.name in TOKEN_METHODS)
+    method = next(method for method in connector.spec.methods if method.name in BROWSERLESS)
     way = method.client_auth.methods[0].value
     assert method.token_request is not None
     plain = method.model_copy(
@@ -476,7 +480,7 @@ def test_the_provider_of_an_odd_product_refuses_the_plain_request(name: str) -> 
 def test_every_oddity_of_the_table_is_covered() -> None:
     """What a token endpoint of a browserless method can ask for, by the columns and notes of the whole table."""
     methods = [
-        method for connector in CATALOGUE.values() for method in connector.spec.methods if method.name in TOKEN_METHODS
+        method for connector in CATALOGUE.values() for method in connector.spec.methods if method.name in BROWSERLESS
     ]
     requests = [method.token_request for method in methods if method.token_request is not None]
     products = [rows()[name] for name in CATALOGUE if name not in GENERIC]
@@ -492,8 +496,8 @@ def test_every_oddity_of_the_table_is_covered() -> None:
     for column in ("scope_separator", "client_auth"):
         wanted = {part for row in browserless for part in row[column].split(";")}
         assert wanted <= {part for row in products for part in row[column].split(";")}, column
-    built = {method.name for connector in CATALOGUE.values() for method in connector.spec.methods} & BUILT
-    assert built == BUILT
+    described = {m.name for connector in CATALOGUE.values() for m in connector.spec.methods if is_described(m)}
+    assert described >= BROWSERLESS
     assert {way.value for way in CATALOGUE["oauth2"].spec.methods[0].client_auth.methods} >= set(
         rows()["http"]["client_auth"].split(";")
     )
@@ -538,7 +542,7 @@ def test_every_parameter_has_an_example_that_its_connector_takes(name: str) -> N
     values = parameters_of(CATALOGUE[name])
     assert all(values.values()), values
     for method in CATALOGUE[name].spec.methods:
-        if method.name in TOKEN_METHODS:
+        if method.name in BROWSERLESS:
             assert plan_for(spec_of(CATALOGUE[name], method, method.client_auth.methods[0].value), CATALOGUE[name])
 
 

@@ -39,3 +39,30 @@ def client_plan(**members: Any) -> Plan:
 def password_plan(**members: Any) -> Plan:
     spec = connection("clientSecret", "password", clientId="client", username="ada", method="password")
     return plan_for(spec, connector(token_method("password", **members)))
+
+
+AUTHORIZE_URL = "https://login.example.com/authorize"
+
+
+def code_connector(**members: Any) -> Connector:
+    """authorizationCode; `authorization` is merged into the page's request, `parameters` are the connector's."""
+    page = {"url": AUTHORIZE_URL} | members.pop("authorization", {})
+    parameters = members.pop("parameters", {})
+    return connector(token_method("authorizationCode", authorization=page, **members), parameters=parameters)
+
+
+def code_plan(*, given: dict[str, str] | None = None, learned: dict[str, str] | None = None, **members: Any) -> Plan:
+    """authorizationCode with a plain client id and a secret."""
+    spec = connection("clientSecret", parameters=given, clientId="client", method="authorizationCode")
+    return plan_for(spec, code_connector(**members), learned or {})
+
+
+def device_plan(**members: Any) -> Plan:
+    """deviceCode of a public client."""
+    method = token_method(
+        "deviceCode",
+        device={"url": "https://login.example.com/device"},
+        clientAuth={"methods": ["none"]},
+        **members,
+    )
+    return plan_for(connection(clientId="client", method="deviceCode"), connector(method))

@@ -279,6 +279,7 @@ class ErrorClass(StrEnum):
 
     CLIENT = "client"
     CREDENTIALS = "credentials"
+    GRANT = "grant"
     SCOPE = "scope"
     REQUEST = "request"
     THROTTLED = "throttled"

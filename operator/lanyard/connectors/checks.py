@@ -6,7 +6,7 @@ Every finding is a pair: the field in the words of the YAML, and what is wrong w
 import re
 from collections.abc import Iterator
 
-from lanyard.api.connection import BUILT, TOKEN_METHODS, Method
+from lanyard.api.connection import BUILT, GRANT_METHODS, TOKEN_METHODS, Method
 from lanyard.api.connector import ConnectorSpec, MethodSpec, Parameter, ParameterType, TokenRequest, TokenResponse
 from lanyard.api.meta import parse_duration
 from lanyard.connectors.parameters import accept
@@ -40,7 +40,7 @@ def findings(spec: ConnectorSpec) -> Iterator[Finding]:
         if method.name in seen:
             yield where, "is listed twice"
         seen.add(method.name)
-        if method.name in BUILT:
+        if is_described(method):
             yield from ((f"{where}.{field}", problem) for field, problem in _method(method, spec))
 
 
@@ -69,8 +69,21 @@ def _is_bounded(parameter: Parameter) -> bool:
     return bool(parameter.pattern or parameter.allowed_hosts or parameter.enum)
 
 
+def is_described(method: MethodSpec) -> bool:
+    """False for a method that is named so that readers know of it, without what would be needed to use it."""
+    match method.name:
+        case Method.AUTHORIZATION_CODE:
+            return method.authorization is not None and method.token_request is not None
+        case Method.DEVICE_CODE:
+            return method.device is not None and method.token_request is not None
+        case Method.JWT_BEARER | Method.GITHUB_APP:
+            return method.assertion is not None and method.token_request is not None
+        case _:
+            return method.name in BUILT
+
+
 def _method(method: MethodSpec, spec: ConnectorSpec) -> Iterator[Finding]:
-    if method.name in TOKEN_METHODS:
+    if method.name in TOKEN_METHODS | GRANT_METHODS:
         if method.token_request is None:
             yield "tokenRequest", "is missing"
         else:

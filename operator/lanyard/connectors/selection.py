@@ -1,26 +1,42 @@
 """What a Connection wants, held against what its connector offers. The result is a `Plan`: nothing is left to choose.
 
-The reasons raised here are those of `SpecValid`; nothing is fetched and no secret value is known.
+The reasons raised here are those of `SpecValid`; nothing is fetched and no secret value is known. Parameters that only
+a consent or an answer can bring (`source` other than `user`) are given beside the spec as `learned`; an address that
+needs one that is not known yet is "".
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Literal
 
-from lanyard.api.connection import BUILT, TOKEN_METHODS, ClientAuthentication, ConnectionSpec, Method
-from lanyard.api.connector import ConnectorSpec, MethodSpec, Parameter, TokenRequest
+from lanyard.api.connection import (
+    GRANT_METHODS,
+    STATIC_METHODS,
+    ClientAuthentication,
+    ConnectionSpec,
+    Method,
+)
+from lanyard.api.connector import ConnectorSpec, MethodSpec, Parameter
 from lanyard.api.meta import parse_duration
+from lanyard.connectors.checks import is_described
+from lanyard.connectors.fields import (
+    CLIENT_ID,
+    USERNAME,
+    client_auth_of,
+    client_id_use,
+    refresh_auth_of,
+    secret_fields,
+)
 from lanyard.connectors.loader import Connector
-from lanyard.connectors.parameters import chosen
+from lanyard.connectors.parameters import accept, chosen
 from lanyard.connectors.templates import UnfitValueError, cut, host_of, placeholders, render_text, render_url
-from lanyard.connectors.words import RESERVED_KEYS
 from lanyard.errors import SpecError
 from lanyard.reasons import Reason
 
-CLIENT_ID, CLIENT_SECRET, PRIVATE_KEY, USERNAME, PASSWORD = (
-    "clientId", "clientSecret", "privateKey", "username", "password",
-)  # fmt: skip
+Source = Literal["callback", "tokenResponse", "followUp"]
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +45,8 @@ class Plan:
 
     `required` and `optional` are the secret fields it needs and takes. `scopes` are what it wants granted, the
     mandatory ones among them; `sends_scopes` says whether the product takes them in the request.
-    `host_is_tenants`: whoever wrote the Connection decided which host is asked, so egress is guarded.
+    `refresh_client_auth` is `client_auth` unless the product differs.
+    `host_is_tenants`: whoever wrote the Connection, or an answer, decided which host is asked, so egress is guarded.
     """
 
     connector: Connector
@@ -37,6 +54,7 @@ class Plan:
     parameters: Mapping[str, str]
     needs_token: bool
     client_auth: ClientAuthentication
+    refresh_client_auth: ClientAuthentication
     required: tuple[str, ...]
     optional: tuple[str, ...]
     scopes: tuple[str, ...]
@@ -45,6 +63,9 @@ class Plan:
     base_url: str
     token_url: str
     token_host: str
+    refresh_url: str
+    authorize_url: str
+    device_url: str
     host_is_tenants: bool
 
     @property
@@ -53,46 +74,101 @@ class Plan:
         return parse_duration(self.method.lifetime.default)
 
 
-def plan_for(spec: ConnectionSpec, connector: Connector) -> Plan:
+def plan_for(spec: ConnectionSpec, connector: Connector, learned: Mapping[str, str] = NOTHING) -> Plan:
     """The plan; SpecError with the first thing that does not fit, in the order a reader of the spec meets it."""
     method = _method(spec, connector)
-    parameters = chosen(connector.name, connector.spec.parameters, spec.parameters)
-    client_auth = _client_auth(spec, connector, method)
-    needs_username = method.name in {Method.PASSWORD, Method.BASIC}
-    required, optional = _fields(method, client_auth, spec)
-    client_id_use = _client_id_use(method, client_auth)
-    if client_id_use == "needed" and spec.auth.client_id is None:
+    parameters = _parameters(spec, connector, learned)
+    client_auth = client_auth_of(spec, connector.name, method)
+    refresh_auth = refresh_auth_of(method, client_auth)
+    proofs = (client_auth, refresh_auth) if method.name in GRANT_METHODS else (client_auth,)
+    required, optional = secret_fields(method, proofs, spec)
+    use = client_id_use(method, client_auth)
+    if method.name is Method.AUTHORIZATION_CODE and CLIENT_ID in spec.credentials:
+        raise SpecError(Reason.CLIENT_ID_NOT_PLAIN, method=method.name)
+    if use == "needed" and spec.auth.client_id is None:
         required = (*required, CLIENT_ID)
-    elif client_id_use == "taken":
+    elif use == "taken":
         optional = (*optional, CLIENT_ID)
-    if needs_username and spec.auth.username is None:
+    if method.name in {Method.PASSWORD, Method.BASIC} and spec.auth.username is None:
         required = (*required, USERNAME)
     _hold_credentials(spec, method, required, optional)
     mandatory = _rendered(method.scopes.mandatory, parameters)
-    try:
-        token_url = render_url(method.token_request.url, parameters) if method.token_request is not None else ""
-        base_url = _base_url(connector.spec, parameters)
-    except UnfitValueError as error:
-        # A parameter can be optional for one method and needed by the address of another.
-        reason = Reason.PARAMETER_INVALID if error.name in parameters else Reason.PARAMETER_MISSING
-        raise SpecError(reason, connector=connector.name, field=error.name) from None
+    address = _Addresses(connector, parameters)
+    request = method.token_request
+    token_url = address.of(request.url) if request is not None else ""
     return Plan(
         connector=connector,
         method=method,
         parameters=parameters,
-        needs_token=method.name in TOKEN_METHODS,
+        needs_token=method.name not in STATIC_METHODS,
         client_auth=client_auth,
+        refresh_client_auth=refresh_auth,
         required=required,
         optional=optional,
         scopes=tuple(dict.fromkeys((*(spec.auth.scopes or _rendered(method.scopes.default, parameters)), *mandatory))),
         mandatory_scopes=mandatory,
         sends_scopes=method.scopes.send,
-        base_url=base_url,
+        base_url=_base_url(connector.spec, address),
         token_url=token_url,
         token_host=host_of(token_url),
-        host_is_tenants=method.token_request is not None
-        and _host_is_tenants(method.token_request, connector.spec.parameters),
+        refresh_url=address.of(method.refresh_request.url) if method.refresh_request is not None else token_url,
+        authorize_url=address.of(method.authorization.url) if method.authorization is not None else "",
+        device_url=address.of(method.device.url) if method.device is not None else "",
+        host_is_tenants=any(_host_is_tenants(url, connector.spec.parameters) for url in _called(method)),
     )
+
+
+def learned_of(plan: Plan, source: Source, unverified_values: Mapping[str, str]) -> dict[str, str]:
+    """Those values that are parameters of this source and have the form that is declared; the others are dropped."""
+    found = {}
+    for name, parameter in plan.connector.spec.parameters.items():
+        if parameter.source == source and name in unverified_values:
+            accepted = accept(parameter, unverified_values[name])
+            if accepted:
+                found[name] = accepted
+    return found
+
+
+def _parameters(spec: ConnectionSpec, connector: Connector, learned: Mapping[str, str]) -> dict[str, str]:
+    """What was learned stands over what was given: it belongs to the grant. It is held against the connector anew."""
+    declared = {
+        name: parameter if parameter.source == "user" else parameter.model_copy(update={"required": False})
+        for name, parameter in connector.spec.parameters.items()
+    }
+    values = chosen(connector.name, declared, spec.parameters)
+    for name, parameter in declared.items():
+        if parameter.source != "user" and name in learned:
+            accepted = accept(parameter, learned[name])
+            if accepted:
+                values[name] = accepted
+    return values
+
+
+class _Addresses:
+    """The URLs of one plan."""
+
+    def __init__(self, connector: Connector, parameters: Mapping[str, str]) -> None:
+        self._connector = connector
+        self._parameters = parameters
+
+    def of(self, template: str) -> str:
+        """Empty while something that is learned is missing; SpecError for an input that is missing or does not fit."""
+        try:
+            return render_url(template, self._parameters)
+        except UnfitValueError as error:
+            if self._is_yet_to_come(error.name):
+                return ""
+            # A parameter can be optional for one method and needed by the address of another.
+            is_given = error.name in self._parameters
+            reason = Reason.PARAMETER_INVALID if is_given else Reason.PARAMETER_MISSING
+            raise SpecError(reason, connector=self._connector.name, field=error.name) from None
+
+    def has(self, name: str) -> bool:
+        return name in self._parameters
+
+    def _is_yet_to_come(self, name: str) -> bool:
+        declared = self._connector.spec.parameters.get(name)
+        return declared is not None and declared.source != "user" and not self.has(name)
 
 
 def _method(spec: ConnectionSpec, connector: Connector) -> MethodSpec:
@@ -100,65 +176,11 @@ def _method(spec: ConnectionSpec, connector: Connector) -> MethodSpec:
     wanted = spec.auth.method or offered[0].name
     found = next((method for method in offered if method.name == wanted), None)
     if found is None:
-        names = ", ".join(method.name for method in offered if method.name in BUILT)
+        names = ", ".join(method.name for method in offered if is_described(method))
         raise SpecError(Reason.METHOD_NOT_OFFERED, connector=connector.name, method=wanted, offered=names or "none")
-    if found.name not in BUILT:
+    if not is_described(found):
         raise SpecError(Reason.METHOD_NOT_AVAILABLE, connector=connector.name, method=wanted)
     return found
-
-
-def _client_auth(spec: ConnectionSpec, connector: Connector, method: MethodSpec) -> ClientAuthentication:
-    """RFC 6749 4.3 opens the password grant to public clients: where the product takes them, the secret is optional."""
-    if method.name not in TOKEN_METHODS:
-        return ClientAuthentication.NONE
-    offered = method.client_auth.methods
-    wanted = spec.auth.client_authentication or offered[0]
-    if wanted not in offered:
-        names = ", ".join(offered)
-        raise SpecError(Reason.CLIENT_AUTH_NOT_OFFERED, connector=connector.name, method=wanted, offered=names)
-    is_left_open = spec.auth.client_authentication is None and ClientAuthentication.NONE in offered
-    if method.name is Method.PASSWORD and is_left_open and not {CLIENT_SECRET, PRIVATE_KEY} & set(spec.credentials):
-        return ClientAuthentication.NONE
-    return wanted
-
-
-def _client_id_use(method: MethodSpec, client_auth: ClientAuthentication) -> Literal["needed", "taken", "unused"]:
-    """A product may refuse a client id, or have one that everybody uses unless they bring their own."""
-    request = method.token_request
-    if request is None:
-        return "unused"
-    if client_auth in {ClientAuthentication.BASIC, ClientAuthentication.PRIVATE_KEY_JWT}:
-        return "needed"
-    if "client_id" in request.omit:
-        return "unused"
-    return "taken" if "client_id" in request.params else "needed"
-
-
-def _fields(
-    method: MethodSpec, client_auth: ClientAuthentication, spec: ConnectionSpec
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the secret fields that must and may be given, client id and user name aside."""
-    own = {
-        Method.PASSWORD: (PASSWORD,), Method.BASIC: (PASSWORD,), Method.BEARER_TOKEN: ("token",),
-        Method.API_KEY: ("apiKey",),
-    }.get(method.name, ())  # fmt: skip
-    proof: tuple[str, ...] = ()
-    match client_auth:
-        case ClientAuthentication.BASIC | ClientAuthentication.POST:
-            proof = (CLIENT_SECRET,)
-        case ClientAuthentication.PRIVATE_KEY_JWT:
-            proof = (PRIVATE_KEY,)
-        case ClientAuthentication.NONE:
-            pass
-    declared = method.credentials
-    required = (*own, *proof, *(name for name, field in declared.items() if field.required))
-    optional = tuple(name for name, field in declared.items() if not field.required)
-    if method.any_credentials:
-        named = tuple(sorted(name for name in spec.credentials if name not in RESERVED_KEYS))
-        optional += named
-        # The names are free, so any will do; one there must be.
-        required = required or (() if named else ("value",))
-    return required, optional
 
 
 def _hold_credentials(
@@ -177,17 +199,25 @@ def _rendered(templates: Sequence[str], parameters: Mapping[str, str]) -> tuple[
     return tuple(scope for scope in (render_text(template, parameters) for template in templates) if scope)
 
 
-def _base_url(spec: ConnectorSpec, parameters: Mapping[str, str]) -> str:
+def _base_url(spec: ConnectorSpec, address: _Addresses) -> str:
     """Empty when an optional parameter that it needs was not given."""
-    if any(name not in parameters for name in placeholders(spec.base_url)):
-        return ""
-    return render_url(spec.base_url, parameters)
+    return address.of(spec.base_url) if all(address.has(name) for name in placeholders(spec.base_url)) else ""
 
 
-def _host_is_tenants(request: TokenRequest, declared: Mapping[str, Parameter]) -> bool:
-    """True where a Connection decides which host is asked. From a list of the platform's values it only picks."""
-    parts = cut(request.url)
+def _called(method: MethodSpec) -> Iterator[str]:
+    """Templates of every URL that is asked from here; the page for the browser is not."""
+    for request in (method.token_request, method.refresh_request, method.device, *method.revocation):
+        if request is not None:
+            yield request.url
+    for probe in (method.verification, method.identity, method.follow_up):
+        if probe is not None and probe.request is not None:
+            yield probe.request.url
+
+
+def _host_is_tenants(url: str, declared: Mapping[str, Parameter]) -> bool:
+    """True where a Connection or an answer decides which host is asked; from the platform's list either only picks."""
+    parts = cut(url)
     if parts is None:
         return True
     names = (parts.start,) if parts.start is not None else placeholders(parts.authority)
-    return any(not declared[name].enum for name in names)
+    return any(name not in declared or not declared[name].enum for name in names)

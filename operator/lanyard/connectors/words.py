@@ -12,7 +12,8 @@ STATIC_FIELD_KEYS = frozenset({"api_key", "token", "username", "password"})
 STANDARD_PARAMETERS = frozenset(
     {
         "grant_type", "scope", "client_id", "client_secret", "username", "password",
-        "client_assertion_type", "client_assertion",
+        "client_assertion_type", "client_assertion", "assertion", "code", "redirect_uri", "code_verifier",
+        "refresh_token", "device_code", "response_type", "state", "code_challenge", "code_challenge_method",
     }
 )  # fmt: skip
-"""Parameters of RFC 6749 4.3, 4.4, 2.3.1 and RFC 7521 4.2 that this version sends."""
+"""Parameters of RFC 6749 2.3.1, 4 and 6, RFC 7521 4, RFC 7636 4 and RFC 8628 3.4 that this version sends."""

@@ -23,8 +23,9 @@ from lanyard.flows.limits import HostLimits, Later
 from lanyard.flows.resolve import Resolved, Resolver
 from lanyard.flows.tally import Tally, audit
 from lanyard.flows.world import Record
-from lanyard.oauth.grants import WireRequest, token_request
+from lanyard.oauth.grants import token_request
 from lanyard.oauth.responses import Token, missing_scopes, parse
+from lanyard.oauth.wire import WireRequest
 from lanyard.reasons import Reason
 from lanyard.rules.publish import Content, static_content, token_content
 from lanyard.rules.schedule import refresh_at
@@ -165,6 +166,7 @@ class Acquirer:
             username=spec.auth.username,
             credentials=values(resolved),
             base_url=plan.base_url,
+            parameters=plan.parameters,
         )
         return Acquired(content, None, None, (), markers(resolved))
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
+from urllib.parse import parse_qsl
 
 Document = Mapping[str, Any]
 MISSING: Any = object()
@@ -20,6 +21,15 @@ def parse_object(unverified_body: bytes) -> Document | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def parse_form(unverified_body: bytes) -> Document | None:
+    """The members of a form (RFC 6749 appendix B); None for what is none, or has a member twice or over 64."""
+    try:
+        pairs = parse_qsl(unverified_body.decode("ascii"), strict_parsing=True, errors="strict", max_num_fields=64)
+        return _unambiguous(pairs)
+    except ValueError:
+        return None
 
 
 def first(document: Document, pointers: Iterable[str]) -> Any:

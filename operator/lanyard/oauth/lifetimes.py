@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from lanyard.api.connector import MethodSpec
+from lanyard.api.connector import MethodSpec, TokenResponse
 from lanyard.api.meta import parse_duration
 from lanyard.oauth.documents import Document, first
 
@@ -32,6 +32,14 @@ def expiry_of(method: MethodSpec, document: Document, now: datetime, skew: timed
     if life is not None:
         return now + life
     return None if lifetime.never else now + min(parse_duration(lifetime.default), longest)
+
+
+def refresh_expiry_of(response: TokenResponse, document: Document, now: datetime) -> datetime | None:
+    """When the refresh token ends, by our clock; None when the answer does not say. 0 is "never" (Keycloak)."""
+    seconds = number(first(document, response.refresh_expires_in))
+    if seconds is None or seconds <= 0:
+        return None
+    return now + timedelta(seconds=min(seconds, LONGEST.total_seconds()))
 
 
 def skew_of(headers: Mapping[str, str], now: datetime) -> timedelta | None:

@@ -1,21 +1,23 @@
 """Token answers: RFC 6749 5.1 and 5.2, with the departures that a connector declares.
 
 Everything an answer says is unverified. It becomes a `Token` of bounded, printable parts, or a `ProviderError` whose
-text is ours alone. A refresh token in the answer is never looked at: the methods that ask here can ask again.
+text is ours alone. A refresh token in the answer is looked at only for the methods to which a person consents: the
+others can ask again.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from lanyard.api.connection import Method
+from lanyard.api.connection import GRANT_METHODS, Method
 from lanyard.api.connector import ErrorClass, ErrorRule, TokenResponse
-from lanyard.connectors.selection import Plan
+from lanyard.connectors.parameters import accept
+from lanyard.connectors.selection import Plan, learned_of
 from lanyard.errors import ProviderError
-from lanyard.oauth.documents import MISSING, Document, first, parse_object
-from lanyard.oauth.lifetimes import expiry_of, http_date, skew_of
+from lanyard.oauth.documents import MISSING, Document, first, parse_form, parse_object
+from lanyard.oauth.lifetimes import expiry_of, http_date, refresh_expiry_of, skew_of
 from lanyard.reasons import Reason
 from lanyard.sensitive import Sensitive
 
@@ -25,6 +27,7 @@ TEXT_LIMIT = 1024
 SCOPES_LIMIT = 128
 LONGEST_WAIT = 3600.0
 _TOKEN = re.compile(r"[\x21-\x7e]+")
+_CODE = re.compile(r"[\x20-\x7e]+")  # RFC 6749 appendix A.17
 _NOT_TOKEN_CHARACTER = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]")  # RFC 9110 5.6.2
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}")  # RFC 6749 3.3
 
@@ -41,6 +44,7 @@ _MEANINGS = {
 _REASONS = {
     ErrorClass.CLIENT: Reason.CLIENT_REJECTED,
     ErrorClass.CREDENTIALS: Reason.CREDENTIALS_REJECTED,
+    ErrorClass.GRANT: Reason.GRANT_REVOKED,
     ErrorClass.SCOPE: Reason.SCOPE_REJECTED,
     ErrorClass.REQUEST: Reason.REQUEST_REJECTED,
     ErrorClass.THROTTLED: Reason.PROVIDER_THROTTLED,
@@ -52,7 +56,8 @@ _REASONS = {
 class Token:
     """A live token. Times are aware; `expires_at` is None when it does not expire, `scope` when none was named.
 
-    `skew` is the provider's clock minus ours, in seconds, None when it showed none.
+    `skew` is the provider's clock minus ours, in seconds, None when it showed none. `captured` is published;
+    `learned` are parameters of source tokenResponse. `refresh_token` only of methods to which a person consents.
     """
 
     access_token: Sensitive
@@ -62,12 +67,15 @@ class Token:
     scope: tuple[str, ...] | None
     captured: Mapping[str, str]
     skew: float | None
+    refresh_token: Sensitive | None = None
+    refresh_expires_at: datetime | None = None
+    learned: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse(plan: Plan, status: int, headers: Mapping[str, str], body: bytes, *, host: str, now: datetime) -> Token:
     """The token, or ProviderError with the one reason that fits. `headers` by lower-case name; `now` is aware."""
-    document = parse_object(body) if len(body) <= BODY_LIMIT else None
-    failure = _failure(plan, status, document)
+    document = document_of(headers, body)
+    failure = failure_of(plan, status, document)
     if failure is not None:
         raise ProviderError(failure, host=host, status=status, retry_after=_wait(failure, headers, now))
     token = _token(plan, headers, document, now) if document is not None else None
@@ -85,13 +93,13 @@ def missing_scopes(plan: Plan, token: Token) -> tuple[tuple[str, ...], tuple[str
     return mandatory, tuple(scope for scope in missing if scope not in mandatory)
 
 
-def _failure(plan: Plan, status: int, document: Document | None) -> Reason | None:
+def failure_of(plan: Plan, status: int, document: Document | None) -> Reason | None:
     """None for an answer that has no sign of failure."""
     if not 200 <= status <= 599:
         return Reason.PROVIDER_ANSWER_INVALID
     if 300 <= status <= 399:
         return Reason.PROVIDER_REDIRECTED
-    code = _error_code(plan.method.response, document)
+    code = error_code_of(plan.method.response, document)
     for rule in plan.method.errors:
         if _matches(rule, status, code):
             return _REASONS[rule.means]
@@ -116,18 +124,39 @@ def _by_status(status: int) -> Reason | None:
 
 
 def _by_code(plan: Plan, code: str) -> Reason | None:
-    """RFC 6749 5.2. `invalid_grant` speaks of the user where a user name was sent, else of the request."""
+    """RFC 6749 5.2."""
     if code == "invalid_grant":
-        return Reason.CREDENTIALS_REJECTED if plan.method.name is Method.PASSWORD else Reason.REQUEST_REJECTED
+        return _invalid_grant(plan.method.name)
     meaning = _MEANINGS.get(code)
     return _REASONS[meaning] if meaning is not None else None
+
+
+def _invalid_grant(method: Method) -> Reason:
+    """It speaks of what the grant was: a consent, a user name, a signed JWT (RFC 7523 3.1), else of the request."""
+    match method:
+        case Method.AUTHORIZATION_CODE | Method.DEVICE_CODE:
+            return Reason.GRANT_REVOKED
+        case Method.PASSWORD:
+            return Reason.CREDENTIALS_REJECTED
+        case Method.JWT_BEARER:
+            return Reason.CLIENT_REJECTED
+        case _:
+            return Reason.REQUEST_REJECTED
+
+
+def document_of(headers: Mapping[str, str], body: bytes) -> Document | None:
+    """JSON, or the form that some products answer with whatever they are asked for."""
+    if len(body) > BODY_LIMIT:
+        return None
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return parse_form(body) if kind == "application/x-www-form-urlencoded" else parse_object(body)
 
 
 def _otherwise(status: int) -> Reason:
     return Reason.CLIENT_REJECTED if status == 401 else Reason.REQUEST_REJECTED
 
 
-def _error_code(response: TokenResponse, document: Document | None) -> str | None:
+def error_code_of(response: TokenResponse, document: Document | None) -> str | None:
     """The product's error code, "" when there is an error without one, None when nothing speaks of failure."""
     if document is None:
         return None
@@ -135,12 +164,12 @@ def _error_code(response: TokenResponse, document: Document | None) -> str | Non
     if found is not MISSING and found:
         return found if isinstance(found, str) else str(found) if type(found) is int else ""
     for member in response.success:
-        if _plain(first(document, [member.pointer])) != member.equals:
+        if plain(first(document, [member.pointer])) != member.equals:
             return ""
     return None
 
 
-def _plain(value: Any) -> str | None:
+def plain(value: Any) -> str | None:
     """A scalar as JSON writes it: `true`, not `True`."""
     match value:
         case bool():
@@ -178,15 +207,27 @@ def _token(plan: Plan, headers: Mapping[str, str], document: Document, now: date
     if not isinstance(value, str) or len(value) > TOKEN_LIMIT or _TOKEN.fullmatch(value) is None:
         return None
     skew = skew_of(headers, now)
+    captured = captured_from(plan, document, response.capture)
+    is_grant = plan.method.name in GRANT_METHODS
+    refresh_token = _refresh_token(first(document, response.refresh_token)) if is_grant else None
     return Token(
         access_token=Sensitive(value),
         token_type=_token_type(first(document, response.token_type)),
         expires_at=expiry_of(plan.method, document, now, skew or timedelta(0)),
         issued_at=now,
         scope=_scope(first(document, response.scope), plan.method.scopes.separator),
-        captured=_captured(response, document),
+        captured=captured,
         skew=skew.total_seconds() if skew is not None else None,
+        refresh_token=refresh_token,
+        refresh_expires_at=refresh_expiry_of(response, document, now) if refresh_token is not None else None,
+        learned=learned_of(plan, "tokenResponse", captured),
     )
+
+
+def _refresh_token(value: Any) -> Sensitive | None:
+    """Text that a form can carry; None for everything else, as if none had come: the one at hand stays."""
+    is_usable = isinstance(value, str) and len(value) <= TOKEN_LIMIT and _CODE.fullmatch(value) is not None
+    return Sensitive(value) if is_usable else None
 
 
 def _token_type(value: Any) -> str:
@@ -204,7 +245,18 @@ def _scope(value: Any, separator: str) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(name for name in names if _SCOPE.fullmatch(name)))[:SCOPES_LIMIT]
 
 
-def _captured(response: TokenResponse, document: Document) -> dict[str, str]:
-    """Values beside the token that workloads need; what is not one line of text or a number is left out."""
-    found = {key: _plain(first(document, [pointer])) for key, pointer in response.capture.items()}
-    return {key: text for key, text in found.items() if text and len(text) <= TEXT_LIMIT and text.isprintable()}
+def captured_from(plan: Plan, document: Document, pointers: Mapping[str, str]) -> dict[str, str]:
+    """Values that workloads or addresses need; what is not one line of text or a number is left out.
+
+    One that is a parameter must have the form that the connector declares: workloads send the token where it leads.
+    """
+    declared = plan.connector.spec.parameters
+    found = {}
+    for key, pointer in pointers.items():
+        text = plain(first(document, [pointer]))
+        if not text or len(text) > TEXT_LIMIT or not text.isprintable():
+            continue
+        accepted = accept(declared[key], text) if key in declared else text
+        if accepted:
+            found[key] = accepted
+    return found

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from lanyard.connectors.selection import Plan, plan_for
 from lanyard.errors import SourceError
-from lanyard.oauth.grants import WireRequest, token_request
+from lanyard.oauth.grants import token_request
+from lanyard.oauth.wire import WireRequest
 from lanyard.reasons import Reason
 from lanyard.sensitive import Sensitive
 from support.plans import client_plan, connection, connector, password_plan, token_method
