@@ -30,6 +30,7 @@ RETRIES = {
     Retry.CONFIGURATION: "configuration",
     Retry.TRANSIENT: "transient",
     Retry.THROTTLED: "throttled",
+    Retry.CONSENT: "consent",
 }
 
 
