@@ -17,6 +17,7 @@ MEANING = {
     Condition.READY: "The summary: a workload can use the Secret now.",
     Condition.SPEC_VALID: "The object is complete and fits its connector.",
     Condition.CREDENTIALS_RESOLVED: "Every reference leads to a value.",
+    Condition.AUTHORIZED: "A person has granted access and the provider has not ended it.",
     Condition.TOKEN_FRESH: "The published token is refreshed in time. False with `Ready=True` means that the last "
     "refresh failed and the token still lives.",
     Condition.SCOPES_GRANTED: "What was asked for was granted.",

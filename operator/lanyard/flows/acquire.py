@@ -166,6 +166,7 @@ class Acquirer:
             username=spec.auth.username,
             credentials=values(resolved),
             base_url=plan.base_url,
+            parameters=plan.parameters,
         )
         return Acquired(content, None, None, (), markers(resolved))
 

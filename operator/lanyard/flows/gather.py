@@ -10,7 +10,7 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from lanyard.api.connection import ConnectionSpec, secret_name
+from lanyard.api.connection import BUILT, ConnectionSpec, secret_name
 from lanyard.api.meta import misfit
 from lanyard.connectors.loader import Connector
 from lanyard.connectors.selection import Plan, plan_for
@@ -109,7 +109,7 @@ class Gatherer:
             return spec, None, None, error
         try:
             _refuse_own_secret(record.key.name, spec)
-            return spec, connector, plan_for(spec, connector), None
+            return spec, connector, _available(plan_for(spec, connector)), None
         except LanyardError as error:
             return spec, connector, None, error
 
@@ -125,6 +125,13 @@ class Gatherer:
             memory.intact_version = version
             return True
         return False
+
+
+def _available(plan: Plan) -> Plan:
+    """The plan, unless nothing carries it out yet."""
+    if plan.method.name not in BUILT:
+        raise SpecError(Reason.METHOD_NOT_AVAILABLE, method=plan.method.name)
+    return plan
 
 
 def _refuse_own_secret(name: str, spec: ConnectionSpec) -> None:

@@ -72,7 +72,8 @@ def authorization_url(plan: Plan, *, client_id: str, redirect_uri: str, state: s
         raise LanyardError(Reason.INTERNAL_ERROR, fault="an authorization without an address or a code verifier")
     standard = {"response_type": "code", "client_id": client_id, "redirect_uri": redirect_uri}
     if plan.sends_scopes and plan.scopes:
-        standard["scope"] = plan.method.scopes.separator.join(plan.scopes)
+        # A plus in a query is a space (WHATWG URL 5.1), and that is what products mean whose docs join by plus.
+        standard["scope"] = plan.method.scopes.separator.replace("+", " ").join(plan.scopes)
     if verifier is not None:
         standard |= {"code_challenge": code_challenge(verifier), "code_challenge_method": "S256"}
     parameters = filled(request.params, {**plan.parameters, "client_id": client_id})

@@ -3,6 +3,7 @@
 Answers are unverified and leave here as a closed verdict or as short, printable values.
 """
 
+import base64
 import re
 from collections.abc import Mapping
 from enum import Enum
@@ -23,7 +24,7 @@ from lanyard.connectors.templates import (
 from lanyard.errors import ProviderError, SpecError
 from lanyard.oauth.documents import MISSING, Document, first, parse_object
 from lanyard.oauth.responses import BODY_LIMIT, captured_from, plain
-from lanyard.oauth.wire import WireRequest, header_values, strict_query, with_query
+from lanyard.oauth.wire import WireRequest, filled, header_values, strict_query, with_query
 from lanyard.reasons import Reason
 from lanyard.sensitive import Sensitive
 
@@ -48,17 +49,18 @@ def api_request(plan: Plan, request: ApiRequest, known: Known) -> WireRequest:
     """The request, filled with the plan's parameters and with `known`: what is published, by key.
 
     A `Sensitive` can go into headers, query and body, never into the URL. SpecError PARAMETER_MISSING where the
-    address needs what is not known; a header or query parameter of which something is missing is left out.
+    address needs what is not known; a header or query parameter of which something is missing is left out. A header
+    `Authorization: Basic {a}:{b}` is encoded as RFC 7617 wants it.
     """
     addresses = {name: value for name, value in known.items() if isinstance(value, str)} | dict(plan.parameters)
     everything = {name: _clear(value) for name, value in known.items()} | dict(plan.parameters)
     url = _url(plan, request.url, addresses)
     headers = {"Accept": "application/json"}
-    headers |= {name: text for name, t in request.headers.items() if (text := render_text(t, everything)) is not None}
+    headers |= {name: _encoded(text) for name, text in filled(request.headers, everything).items()}
     authorization = everything.get("authorization_header")
     if authorization and not any(name.lower() == "authorization" for name in headers):
         headers["Authorization"] = authorization
-    query = {name: text for name, t in request.params.items() if (text := render_text(t, everything)) is not None}
+    query = filled(request.params, everything)
     body = b""
     if request.body is not None:
         headers["Content-Type"] = request.content_type or "application/json"
@@ -167,6 +169,14 @@ def _body(plan: Plan, template: str, content_type: str, known: Mapping[str, str]
             raise SpecError(Reason.PARAMETER_INVALID, connector=plan.connector.name, field=name)
     is_form = content_type.startswith("application/x-www-form-urlencoded")
     return PLACEHOLDER.sub(lambda m: quote(known[m[1]], safe="") if is_form else known[m[1]], template).encode()
+
+
+def _encoded(value: str) -> str:
+    """Base64 has no colon: where there is one, it stands between a user name and a password yet to be encoded."""
+    scheme, _, pair = value.partition(" ")
+    if scheme != "Basic" or ":" not in pair:
+        return value
+    return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
 
 def _clear(value: Sensitive | str) -> str:

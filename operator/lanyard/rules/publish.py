@@ -51,13 +51,21 @@ STATIC_KEYS = {Method.API_KEY: {"apiKey": "api_key"}, Method.BEARER_TOKEN: {"tok
 
 
 def static_content(
-    *, connector: str, method: Method, username: str | None, credentials: Content, base_url: str
+    *,
+    connector: str,
+    method: Method,
+    username: str | None,
+    credentials: Content,
+    base_url: str,
+    parameters: Mapping[str, str],
 ) -> dict[str, Sensitive]:
     """Keys of the methods whose credentials are handed on as they are."""
     names = STATIC_KEYS.get(method, {})
     content = {names.get(field, field): value for field, value in credentials.items()}
     if username is not None:
         content["username"] = Sensitive(username)
+    if method is Method.AWS_SIGV4 and "region" in parameters:
+        content["region"] = Sensitive(parameters["region"])
     content |= {"type": Sensitive(method.value), "provider": Sensitive(connector)}
     if base_url:
         content["base_url"] = Sensitive(base_url)

@@ -1,5 +1,6 @@
 """Verification, identity and follow-up (quirks 14, 16 and 5)."""
 
+import base64
 import json
 from typing import Any
 
@@ -52,6 +53,16 @@ def test_query_and_body_are_filled_and_escaped() -> None:
     assert posted.headers["Content-Type"] == "application/json"
     form = send(method="POST", body="id={account_id}", contentType="application/x-www-form-urlencoded")
     assert form.body == b"id=a%2Fb"
+
+
+@pytest.mark.spec("C16")
+def test_a_key_can_be_the_user_or_the_password_of_basic() -> None:
+    known = {"api_key": Sensitive("k:1"), "username": "ada", "password": Sensitive("ü")}
+    for template, pair in (("{username}:{password}", "ada:ü"), ("{api_key}:", "k:1:"), ("api:{api_key}", "api:k:1")):
+        sent = send(known, headers={"Authorization": f"Basic {template}"}).headers["Authorization"]
+        assert sent == f"Basic {base64.b64encode(pair.encode()).decode()}"
+    encoded = base64.b64encode(b"a:b").decode()
+    assert send({}, headers={"Authorization": f"Basic {encoded}"}).headers["Authorization"] == f"Basic {encoded}"
 
 
 def test_an_address_that_was_learned_begins_the_url() -> None:

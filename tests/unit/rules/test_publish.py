@@ -42,7 +42,12 @@ def of_token(**changed: Any) -> dict[str, str]:
 
 
 def of_static(
-    method: Method, credentials: dict[str, str], *, username: str | None = None, base_url: str = ""
+    method: Method,
+    credentials: dict[str, str],
+    *,
+    username: str | None = None,
+    base_url: str = "",
+    parameters: dict[str, str] | None = None,
 ) -> dict[str, str]:
     return opened(
         static_content(
@@ -51,8 +56,17 @@ def of_static(
             username=username,
             credentials={name: Sensitive(value) for name, value in credentials.items()},
             base_url=base_url,
+            parameters=parameters or {},
         )
     )
+
+
+@pytest.mark.spec("C17", "C5")
+def test_a_region_goes_with_the_access_key_that_is_used_there_and_with_nothing_else() -> None:
+    key = {"access_key_id": "AKIA", "secret_access_key": "s"}
+    assert of_static(Method.AWS_SIGV4, key, parameters={"region": "eu-central-1"})["region"] == "eu-central-1"
+    assert "region" not in of_static(Method.AWS_SIGV4, key)
+    assert "region" not in of_static(Method.API_KEY, {"apiKey": "k"}, parameters={"region": "eu-central-1"})
 
 
 @pytest.mark.spec("C17", "C5")
