@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from typing import NoReturn
 
 import click
 
@@ -23,8 +24,7 @@ def operator() -> None:
         from lanyard.entry.telemetry import configure_logging
         from lanyard.entry.wiring import Operator
     except ModuleNotFoundError as error:
-        click.echo(f"lanyard: {error.name} is not installed here: pip install 'lanyard[operator]'", err=True)
-        sys.exit(2)
+        _end_for_want_of(error)
 
     async def serve() -> None:
         running = assembled()
@@ -47,8 +47,11 @@ def operator() -> None:
 @main.command()
 def gateway() -> None:
     """Run the gateway: consent pages and callbacks. Settings as for the operator."""
-    from lanyard.entry.gateway import Gateway
-    from lanyard.entry.telemetry import configure_logging
+    try:
+        from lanyard.entry.gateway import Gateway
+        from lanyard.entry.telemetry import configure_logging
+    except ModuleNotFoundError as error:
+        _end_for_want_of(error)
 
     async def serve() -> None:
         running = assembled()
@@ -66,3 +69,8 @@ def gateway() -> None:
             sys.exit(2)
 
     asyncio.run(serve())
+
+
+def _end_for_want_of(error: ModuleNotFoundError) -> NoReturn:
+    click.echo(f"lanyard: {error.name} is not installed here: pip install 'lanyard[operator]'", err=True)
+    sys.exit(2)
