@@ -19,10 +19,13 @@ ROOMS = ("api", "clients", "connectors", "entry", "flows", "oauth", "rules", "st
 OPENERS = {
     "clients/kubeconfig.py": "our own token, into the Authorization header",
     "flows/acquire.py": "a client id or a user name that was given by reference, for the wire",
+    "flows/browsers.py": "a browser's secret, into its sealed cookie",
+    "flows/consent.py": "a state, into the provider's address",
     "flows/tally.py": "a token, for its digest in the audit log",
     "oauth/assertions.py": "a private key, to sign with",
     "oauth/authorization.py": "a callback's query and the client secret, to check a product's signature",
     "oauth/grants.py": "credentials, into the request to the token endpoint",
+    "rules/consent.py": "a browser's secret and a state, for their digests",
     "oauth/pkce.py": "a code verifier, for its challenge",
     "oauth/probes.py": "what is published, into the request that verifies it",
     "oauth/revocation.py": "tokens, into the request that revokes them",
@@ -31,6 +34,7 @@ OPENERS = {
     "rules/publish.py": "credentials and tokens, into the workload Secret",
     "sensitive.py": "the type itself",
     "stores/cache.py": "values, to encrypt them",
+    "stores/consents.py": "a code and its verifier, into the sealed record",
     "stores/vault_session.py": "a login and a session's token, for the store",
     "stores/vault_wire.py": "a session's token, into the request to the store",
 }

@@ -64,7 +64,7 @@ class Operator:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._config = _kube_config(settings)
+        self._config = kube_config(settings)
         self._outbound = _outbound(settings)
         self._stopped = asyncio.Event()
         self._sweep_wanted = asyncio.Event()
@@ -258,7 +258,7 @@ class Operator:
         }
 
 
-def _kube_config(settings: Settings) -> KubeConfig:
+def kube_config(settings: Settings) -> KubeConfig:
     """SettingsError when there is no way to reach an API server."""
     try:
         return from_file(settings.kubeconfig) if settings.kubeconfig is not None else in_cluster(os.environ)
