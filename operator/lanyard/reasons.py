@@ -60,6 +60,7 @@ class Reason(StrEnum):
     TOKEN_OUTLIVED = "TokenOutlivedByPropagation"
     CLOCK_SKEW = "ClockSkew"
     GRANTED = "Granted"
+    AUTHORIZED = "Authorized"
     PUBLISHED = "Published"
     REACHABLE = "Reachable"
     LOGGED_IN = "LoggedIn"
@@ -121,10 +122,16 @@ class Reason(StrEnum):
     EGRESS_NOT_ALLOWED = "EgressNotAllowed"
     TOKEN_EXPIRED = "TokenExpired"
     # what a person granted
+    CONSENT_DENIED = "ConsentDenied"
+    ACCOUNT_MISMATCH = "AccountMismatch"
+    AUTHORIZATION_EXPIRED = "AuthorizationExpired"
+    AUTHORIZATION_LOST = "AuthorizationLost"
     GRANT_REVOKED = "GrantRevoked"
     GRANT_EXPIRED = "GrantExpired"
     NO_REFRESH_TOKEN = "NoRefreshToken"
     REFRESH_OUTCOME_UNKNOWN = "RefreshOutcomeUnknown"
+    KEYRING_LOST = "KeyringLost"
+    STATE_INVALID = "StateInvalid"
     # publishing
     SECRET_CONFLICT = "SecretConflict"
     SECRET_REFUSED = "SecretRefused"
@@ -291,6 +298,15 @@ CATALOGUE: dict[Reason, Entry] = {
     Reason.EGRESS_NOT_ALLOWED: _config("The address of {host} is private, and this platform does not allow it.",
         "Ask the platform team to allow the network in the operator's egress settings."),
     Reason.TOKEN_EXPIRED: _weather("The published token has expired.", "See why TokenFresh is False."),
+    Reason.AUTHORIZED: _good(_AUTH, "{account} has authorized this Connection."),
+    Reason.CONSENT_DENIED: _consent("Access was declined at the provider.",
+        "If an administrator there must approve the app first, ask them; then authorize again."),
+    Reason.ACCOUNT_MISMATCH: _consent("Another account signed in than spec.auth.expectedAccount names.",
+        "Sign in as the expected account and authorize again, or correct spec.auth.expectedAccount."),
+    Reason.AUTHORIZATION_EXPIRED: _consent("The provider's answer was older than it may be when it could be used.",
+        _AGAIN),
+    Reason.AUTHORIZATION_LOST: _consent("The exchange of the provider's answer was cut short; a code works once.",
+        _AGAIN),
     Reason.GRANT_REVOKED: _consent("The provider has ended the access that was granted (invalid_grant).", _AGAIN),
     Reason.GRANT_EXPIRED: _consent("The refresh token has expired.", _AGAIN),
     Reason.NO_REFRESH_TOKEN: _consent("The provider gave no refresh token, so the access ends with the token.",
@@ -298,6 +314,12 @@ CATALOGUE: dict[Reason, Entry] = {
     Reason.REFRESH_OUTCOME_UNKNOWN: Entry(_TOKEN, Retry.TRANSIENT, stalled=False,
         message="A refresh got no answer, and a repetition could end the grant; it is made shortly before expiry.",
         hint="Nothing to do now; status.nextRefreshAt has the time."),
+    Reason.KEYRING_LOST: Entry(_AUTH, Retry.SOURCE, stalled=True,
+        message="The key that this grant is encrypted with is not in the keyring.",
+        hint="Restore the keyring's Secret from its backup; a new one is never made in its place."),
+    Reason.STATE_INVALID: Entry(_AUTH, Retry.SOURCE, stalled=True,
+        message="The stored grant cannot be opened: it was changed or belongs to another Connection.",
+        hint="Restore its Secret from a backup, or delete it and authorize again."),
     Reason.SECRET_CONFLICT: Entry(_SECRET, Retry.SOURCE, stalled=True,
         message="The Secret {secret} exists and is not this Connection's.",
         hint="Choose another spec.secret.name, or delete that Secret."),
