@@ -240,7 +240,7 @@ def policies(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_policies_are_off_when_the_values_say_so() -> None:
     shipped = ("consent", "lockedFields", "sharedNamespaces")
     assert policies({"policies": {name: {"enabled": False} for name in shipped}}) == {}
-    assert set(policies({})) == {"lanyard-locked-fields", "lanyard-shared-namespaces"}
+    assert set(policies({})) == {"lanyard-consent", "lanyard-locked-fields", "lanyard-shared-namespaces"}
 
 
 @pytest.mark.spec("C2", "C12")
