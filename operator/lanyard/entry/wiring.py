@@ -148,7 +148,7 @@ class Operator:
         publisher = Publisher(kube, world, secrets.token_bytes(32))
         self._connect = Connect(
             world=world,
-            gatherer=Gatherer(world=world, catalogue=catalogue, publisher=publisher, clock=_now),
+            gatherer=Gatherer(world=world, catalogue=catalogue, publisher=publisher, pace=pace, clock=_now),
             acquirer=Acquirer(
                 resolver=resolver,
                 outbound=outbound,

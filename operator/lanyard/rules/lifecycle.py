@@ -40,6 +40,8 @@ class Facts:
     """True when what an attempt failed on works again."""
     next_refresh_at: datetime | None
     expires_at: datetime | None
+    repairs_from: datetime | None = None
+    """Not before this what was published is made anew: somebody else may be undoing it. None puts nothing off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def decide(facts: Facts, now: datetime) -> Decision:
     if facts.problem is not None:
         return Blocked(facts.problem)
     if facts.inputs_digest != facts.attempted_digest:
-        return Acquire(Cause.FIRST if facts.published is None else Cause.INPUTS_CHANGED)
+        return Acquire(Cause.FIRST) if facts.published is None else _repair(facts, now, Cause.INPUTS_CHANGED)
     if facts.failed_attempts:
         if facts.nudged:
             return Acquire(Cause.RETRY)
@@ -88,10 +90,15 @@ def decide(facts: Facts, now: datetime) -> Decision:
     if facts.published is None:
         return Acquire(Cause.FIRST)
     if not facts.published.intact:
-        return Acquire(Cause.DRIFT)
+        return _repair(facts, now, Cause.DRIFT)
     if facts.expires_at is None and facts.next_refresh_at is None:
         return Rest(None)
     return _at(facts.next_refresh_at, now, Cause.DUE, None)
+
+
+def _repair(facts: Facts, now: datetime, cause: Cause) -> Decision:
+    put_off = facts.repairs_from
+    return Rest(put_off) if put_off is not None and put_off > now else Acquire(cause)
 
 
 def _at(when: datetime | None, now: datetime, cause: Cause, expires_at: datetime | None) -> Decision:
