@@ -132,6 +132,7 @@ class Reason(StrEnum):
     REFRESH_OUTCOME_UNKNOWN = "RefreshOutcomeUnknown"
     KEYRING_LOST = "KeyringLost"
     STATE_INVALID = "StateInvalid"
+    STATE_NOT_ADOPTED = "StateNotAdopted"
     # publishing
     SECRET_CONFLICT = "SecretConflict"
     SECRET_REFUSED = "SecretRefused"
@@ -320,6 +321,9 @@ CATALOGUE: dict[Reason, Entry] = {
     Reason.STATE_INVALID: Entry(_AUTH, Retry.SOURCE, stalled=True,
         message="The stored grant cannot be opened: it was changed or belongs to another Connection.",
         hint="Restore its Secret from a backup, or delete it and authorize again."),
+    Reason.STATE_NOT_ADOPTED: Entry(_AUTH, Retry.SOURCE, stalled=True,
+        message="A stored grant of this name belongs to another install or an earlier object.",
+        hint="The platform team adopts it (docs/security.md), or somebody authorizes again."),
     Reason.SECRET_CONFLICT: Entry(_SECRET, Retry.SOURCE, stalled=True,
         message="The Secret {secret} exists and is not this Connection's.",
         hint="Choose another spec.secret.name, or delete that Secret."),

@@ -45,7 +45,7 @@ class KeyringFile:
         try:
             status = self.path.stat()
             seen = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
-            # One with a problem is looked at anew each time: keys that are all still to come become active by waiting.
+            # One that had a problem is read anew: it may be the very file from before, back in its place.
             if seen == self._seen and not self.problem:
                 return
             self._keyring = self._read(status.st_size)

@@ -46,7 +46,7 @@ def ring_of(*entries: Any) -> str:
     return json.dumps({"keys": entries})
 
 
-@pytest.mark.spec("A2")
+@pytest.mark.spec("C8")
 @given(rings, st.binary(max_size=2000), contexts, nonces)
 def test_what_was_sealed_opens_in_its_own_place(ring: Keyring, plain: bytes, context: Context, nonce: bytes) -> None:
     sealed = ring.seal(plain, context, now=NOW, nonce=nonce)

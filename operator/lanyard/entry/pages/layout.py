@@ -61,7 +61,8 @@ class Page:
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             '<meta name="color-scheme" content="light dark">\n<meta name="robots" content="noindex">\n'
             f"<title>{text(self.title)} · Lanyard</title>\n"
-            f'<link rel="icon" href="{ICON_PATH}" type="image/svg+xml"><link rel="stylesheet" href="{STYLE_PATH}">\n</head>\n<body>\n'
+            f'<link rel="icon" href="{ICON_PATH}" type="image/svg+xml">\n'
+            f'<link rel="stylesheet" href="{STYLE_PATH}">\n</head>\n<body>\n'
             f'<header class="top"><span class="brand">{_MARK}<span>Lanyard</span></span></header>\n'
             f'<main class="card">\n{_steps(self.step)}\n<h1>{text(self.title)}</h1>\n{self.body}\n</main>\n'
             '<footer class="foot"><p>Lanyard never sees your password. You sign in at the product itself, and you can '
