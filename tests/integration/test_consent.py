@@ -15,12 +15,16 @@ from typing import Any
 import httpx
 import pytest
 
+from lanyard.api.meta import CONNECTION_UID_LABEL
 from lanyard.clients.kube import Kube
 from lanyard.clients.kubeconfig import from_file
+from lanyard.errors import KubernetesError, LanyardError
 from lanyard.flows.browsers import opened_browser, sealed_browser
 from lanyard.flows.tidy import ConsentTidy
+from lanyard.reasons import Reason
+from lanyard.rules.consent import Outcome
 from lanyard.sensitive import Sensitive
-from lanyard.stores.consents import EXPIRES_ANNOTATION
+from lanyard.stores.consents import EXPIRES_ANNOTATION, ConsentRecord, ConsentStore
 from lanyard.stores.keyring import Keyring
 from support.consenting import (
     APPROVER,
@@ -94,6 +98,41 @@ def test_row_1_of_two_answers_at_once_one_is_taken_also_by_two_gateways(
     assert statuses == [303] + [400] * 7
     other.stop()
     assert team.token_requests() == 0
+
+
+@pytest.mark.parametrize("step", ["answer", "claim", "finish"])
+def test_row_1_every_step_is_made_once_on_what_was_read(team: Team, step: str) -> None:
+    """Two that have read the same record: one is first, the other is told 409."""
+    visitor = team.visitor()
+    back = team.answered(visitor)
+    if step != "answer":
+        visitor.get(back)
+    acts: dict[str, Callable[[ConsentStore, ConsentRecord], Any]] = {
+        "answer": lambda store, record: store.answer(record, record.consent, now=datetime.now(UTC)),
+        "claim": lambda store, record: store.claim(record),
+        "finish": lambda store, record: store.finish(record, Outcome("AuthorizationLost")),
+    }
+
+    async def twice(store: ConsentStore, record: ConsentRecord) -> ConsentRecord:
+        first: ConsentRecord = await acts[step](store, record)
+        with pytest.raises(KubernetesError) as late:
+            await acts[step](store, record)
+        assert late.value.code == 409
+        return first
+
+    assert team.operate(twice).phase.value == {"answer": "answered", "claim": "claimed", "finish": "done"}[step]
+
+
+def test_a_record_that_was_moved_to_another_connection_does_not_open(team: Team) -> None:
+    visitor = team.visitor()
+    visitor.get(team.answered(visitor))
+    (record,) = team.records()
+    change = {"metadata": {"labels": {CONNECTION_UID_LABEL: "another"}}}
+    answer = team.cluster.client.patch(f"{SECRETS}/{record['metadata']['name']}", json=change, headers=MERGE)
+    assert answer.status_code == 200
+    with pytest.raises(LanyardError) as refused:
+        team.read_record()
+    assert refused.value.reason is Reason.STATE_INVALID
 
 
 def test_row_1_an_answer_after_ten_minutes_is_too_late(team: Team) -> None:
