@@ -18,9 +18,11 @@ from lanyard.clients.http import Outbound
 from lanyard.clients.kube import Kube
 from lanyard.clients.kubeconfig import KubeConfig
 from lanyard.connectors.loader import load_catalogue
+from lanyard.errors import SteppedBackError
 from lanyard.flows.acquire import Acquirer
 from lanyard.flows.catalogue import Catalogue
 from lanyard.flows.connect import Connect
+from lanyard.flows.duty import Confirmer
 from lanyard.flows.gather import Gatherer
 from lanyard.flows.inputs import sources_of
 from lanyard.flows.keys import Key, What
@@ -57,6 +59,8 @@ class Api:
     looks: int = 0
     blind: bool = False
     """True while no object can be read."""
+    led: bool = True
+    """Whether the process that tells holds the Lease."""
 
     async def answer(self, request: web.Request) -> web.Response:
         match request.method, request.path:
@@ -108,7 +112,8 @@ async def an_office() -> AsyncIterator[Office]:
     record = world.get(CRM)
     assert record is not None
     try:
-        async with Kube(KubeConfig(server=server, token=Sensitive("t0k3n"))) as kube:
+        config = KubeConfig(server=server, token=Sensitive("t0k3n"))
+        async with Kube(config, may_overwrite=lambda: api.led) as kube:
             yield Office(api, kube, world, record, Reporter(kube, world, instance="one"))
     finally:
         await runner.cleanup()
@@ -140,6 +145,21 @@ def test_a_status_that_is_refused_is_kept_and_told_later_with_its_event(code: in
         assert await office.tell() == timedelta(seconds=1)
         assert office.world.get(CRM) is office.record, "not forgotten"
         assert office.api.events == [], "no Event of what is not told"
+        assert await office.tell() is None
+        assert office.api.statuses == [{"failedAttempts": 1}]
+        assert len(office.api.events) == 1
+
+    in_office(scene)
+
+
+@pytest.mark.spec("K6")
+def test_a_status_that_could_not_be_told_without_the_lease_is_told_with_it_and_with_its_event() -> None:
+    async def scene(office: Office) -> None:
+        office.api.led = False
+        with pytest.raises(SteppedBackError):
+            await office.tell()
+        assert office.api.statuses == []
+        office.api.led = True
         assert await office.tell() is None
         assert office.api.statuses == [{"failedAttempts": 1}]
         assert len(office.api.events) == 1
@@ -250,6 +270,7 @@ async def connecting(office: Office) -> AsyncIterator[tuple[Connect, WorkQueue]]
                     deadline=timedelta(seconds=1),
                     clock=clock,
                 ),
+                confirmer=Confirmer(kube, world),
                 publisher=publisher,
                 reporter=office.reporter,
                 tally=tally,

@@ -1,6 +1,7 @@
 """Put the operator together, run it, take it apart.
 
-Start: mirrors synced → first full list → queue and watch. Stop: no new work, what is in flight finishes, then the rest.
+Start: a look at the Lease → mirrors synced → first full list → the Lease → queue. Stop: no new work, what is in flight
+finishes, the Lease is given back, then the rest.
 """
 
 import asyncio
@@ -10,7 +11,8 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Coroutine
+import uuid
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -28,14 +30,16 @@ from lanyard.connectors.loader import load_catalogue
 from lanyard.entry.settings import SecretAccess, Settings, SettingsError
 from lanyard.entry.telemetry import HealthServer, ObjectCollector
 from lanyard.entry.watch import Watcher
-from lanyard.errors import KubernetesError
+from lanyard.errors import KubernetesError, SteppedBackError
 from lanyard.flows.acquire import Acquirer
 from lanyard.flows.catalogue import Catalogue
 from lanyard.flows.connect import Connect
+from lanyard.flows.duty import Confirmer, QueueDuty
 from lanyard.flows.gather import Gatherer
 from lanyard.flows.inputs import sources_of
 from lanyard.flows.inspect import Inspect
 from lanyard.flows.keys import Key, What
+from lanyard.flows.lease import Leadership
 from lanyard.flows.limits import HostLimits
 from lanyard.flows.mirrors import Namespaces, PublishedSecrets, ReadableSecrets
 from lanyard.flows.publish import Publisher
@@ -45,6 +49,7 @@ from lanyard.flows.resolve import Resolver
 from lanyard.flows.sweep import sweep
 from lanyard.flows.tally import Tally
 from lanyard.flows.world import World
+from lanyard.rules.lease import Pace
 from lanyard.rules.schedule import Backoff
 from lanyard.stores.cache import CredentialCache
 from lanyard.stores.vault import VaultReader
@@ -65,7 +70,10 @@ class Operator:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._config = kube_config(settings)
-        self._outbound = _outbound(settings)
+        # Its renewals wait for no other call.
+        self._lease_kube = Kube(self._config, connections=1, deadline=settings.lease_renew.total_seconds())
+        self._leadership = _leadership(settings, self._lease_kube)
+        self._outbound = _outbound(settings, self._leadership.holds)
         self._stopped = asyncio.Event()
         self._sweep_wanted = asyncio.Event()
         self._listed = False
@@ -75,6 +83,7 @@ class Operator:
         self._tally = Tally()
         self._world = World(wake=self._wake, sources_of=sources_of)
         self._queue = WorkQueue(self._work, _now, workers=settings.workers)
+        self._duty = QueueDuty(self._queue, self._world, self._sweep_wanted.set)
         self._limits = HostLimits(wake=self._wake)
         self._cache = CredentialCache()
         self._watcher = Watcher(
@@ -83,6 +92,7 @@ class Operator:
             self._sweep_wanted.set,
             namespaces=settings.namespaces,
             first_pause=settings.watch_restart_pause.total_seconds(),
+            alive=lambda alive: self._duty.watch(alive=alive),
         )
         registry = CollectorRegistry()
         registry.register(ObjectCollector(self._world, self._tally, self._gauges))
@@ -100,19 +110,27 @@ class Operator:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         async with AsyncExitStack() as stack:
-            kube = await stack.enter_async_context(Kube(self._config))
+            kube = Kube(self._config, may_overwrite=self._leadership.holds)
+            for client in (kube, self._lease_kube):
+                await stack.enter_async_context(client)
             outbound = await stack.enter_async_context(self._outbound)
             self._assemble(kube, outbound)
             await self.health.start(self._settings.health_address, self._settings.health_port)
             stack.push_async_callback(self.health.stop)
+            await self._leadership.look()
             background = [self._keep(work, "mirror") for work in self._mirrors(kube)]
             background.append(self._keep(self._sweeps(kube), "sweep"))
+            background.append(leading := self._keep(self._leadership.run(self._duty), "lease"))
             watching = self._keep(self._watcher.run(), "watch")
             _log.info("started", extra={"health_port": self.health.port, "namespaces": self._settings.namespaces})
             await self._stopped.wait()
             _log.info("stopping", extra={"in_flight": self._queue.in_flight})
             self._watcher.stop()
             unfinished = await self._queue.drain(self._settings.drain_deadline.total_seconds()) if self._listed else 0
+            leading.cancel()
+            await asyncio.wait([leading])
+            if not unfinished:
+                await self._leadership.release()
             for task in background:
                 task.cancel()
             await asyncio.gather(watching, *background, return_exceptions=True)
@@ -157,6 +175,7 @@ class Operator:
                 deadline=settings.provider_deadline,
                 clock=_now,
             ),
+            confirmer=Confirmer(kube, world),
             publisher=publisher,
             reporter=reporter,
             tally=self._tally,
@@ -186,12 +205,15 @@ class Operator:
             await synced.wait()
         interval = self._settings.resync_interval.total_seconds()
         while True:
+            followed = self._world.followed
             try:
                 await sweep(kube, self._world, self._settings.namespaces)
             except KubernetesError as error:
                 _log.warning("list not complete", extra={"status": error.code})
                 await asyncio.sleep(error.retry_after or FIRST_LIST_PAUSE)
                 continue
+            if followed == self._world.followed:
+                self._leadership.known.set()
             if not self._listed:
                 self._listed = True
                 self._queue.start()
@@ -224,14 +246,22 @@ class Operator:
         self._world.observe(what, body)
 
     def _wake(self, key: Key) -> None:
-        self._queue.add(key)
+        self._duty.wake(key)
 
     async def _work(self, key: Key) -> None:
-        if key.what is not What.CONNECTION:
-            await self._inspect.reconcile(key, self._queue)
-            return
+        try:
+            if key.what is What.CONNECTION:
+                await self._reconcile(key)
+            else:
+                await self._inspect.reconcile(key, self._queue)
+        except SteppedBackError:
+            self._duty.step_back(key)
+
+    async def _reconcile(self, key: Key) -> None:
         try:
             await self._connect.reconcile(key, self._queue)
+        except SteppedBackError:
+            raise
         except Exception as error:  # noqa: BLE001 - a fault of ours is told like any other failure, by its type
             self._queue.faults += 1
             _log.error("a pass ended in a fault", extra={"key": str(key), "fault": type(error).__name__})
@@ -241,6 +271,7 @@ class Operator:
 
     def _gauges(self) -> dict[str, tuple[str, float]]:
         return {
+            "lanyard_leader": ("1 while this process holds the Lease.", float(self._leadership.holds())),
             "lanyard_queue_length": ("Objects waiting to be worked on.", float(len(self._queue))),
             "lanyard_in_flight": ("Objects being worked on.", float(self._queue.in_flight)),
             "lanyard_overdue_objects": (
@@ -270,7 +301,14 @@ def kube_config(settings: Settings) -> KubeConfig:
         raise SettingsError("LANYARD_KUBECONFIG is not set, and this is not a pod: give a kubeconfig file") from None
 
 
-def _outbound(settings: Settings) -> Outbound:
+def _leadership(settings: Settings, kube: Kube) -> Leadership:
+    pace = Pace(*(one.total_seconds() for one in (settings.lease_duration, settings.lease_renew, settings.lease_retry)))
+    # Two processes of one pod, one after the other, are two.
+    me = f"{socket.gethostname()}_{uuid.uuid4()}"
+    return Leadership(kube, settings.exchange_namespace, me, pace)
+
+
+def _outbound(settings: Settings, may_send: Callable[[], bool]) -> Outbound:
     policy = EgressPolicy(
         allowed_networks=settings.egress_allowed_networks,
         allowed_hosts=settings.egress_allowed_hosts,
@@ -280,4 +318,5 @@ def _outbound(settings: Settings) -> Outbound:
         ca_bundle = settings.ca_bundle.read_text() if settings.ca_bundle is not None else None
     except OSError as error:
         raise SettingsError(f"LANYARD_CA_BUNDLE: the file cannot be read ({type(error).__name__})") from None
-    return Outbound(policy, ca_bundle=ca_bundle, proxies=ProxySettings.from_environment(os.environ))
+    proxies = ProxySettings.from_environment(os.environ)
+    return Outbound(policy, ca_bundle=ca_bundle, proxies=proxies, may_send=may_send)

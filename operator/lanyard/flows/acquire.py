@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from lanyard.api.connection import ConnectionSpec
 from lanyard.clients.http import Answer, Outbound, OutboundError, provider_error
 from lanyard.connectors.selection import Plan
-from lanyard.errors import ProviderError
+from lanyard.errors import ProviderError, SteppedBackError
 from lanyard.flows.limits import HostLimits, Later
 from lanyard.flows.resolve import Resolved, Resolver
 from lanyard.flows.tally import Tally, audit
@@ -136,6 +136,9 @@ class Acquirer:
             answer = await self._send(request, plan)
             # Life is counted from before the request was sent: the provider's clock started no earlier.
             token = parse(plan, answer.status, answer.headers, answer.body, host=plan.token_host, now=now)
+        except SteppedBackError:
+            outcome = "not sent"
+            raise
         except ProviderError as error:
             outcome = error.reason.value
             audit("token request", outcome, object_name=str(record.key), uid=record.uid, host=plan.token_host)
