@@ -7,10 +7,8 @@ import asyncio
 import logging
 import os
 import secrets
-import signal
 import socket
 import time
-from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +23,7 @@ from lanyard.clients.kubeconfig import KubeConfig, from_file, in_cluster
 from lanyard.clients.proxies import ProxySettings
 from lanyard.clients.reflector import Reflector
 from lanyard.connectors.loader import load_catalogue
+from lanyard.entry.life import Life
 from lanyard.entry.settings import SecretAccess, Settings, SettingsError
 from lanyard.entry.telemetry import HealthServer, ObjectCollector
 from lanyard.entry.watch import Watcher
@@ -66,11 +65,9 @@ class Operator:
         self._settings = settings
         self._config = kube_config(settings)
         self._outbound = _outbound(settings)
-        self._stopped = asyncio.Event()
+        self._life = Life()
         self._sweep_wanted = asyncio.Event()
         self._listed = False
-        self.failed = False
-        """True when a part ended by itself; the process then exits with status 1."""
         self._replayed_at = 0.0
         self._tally = Tally()
         self._world = World(wake=self._wake, sources_of=sources_of)
@@ -88,28 +85,30 @@ class Operator:
         registry.register(ObjectCollector(self._world, self._tally, self._gauges))
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
-        self.health = HealthServer(registry, alive=lambda: not self._stopped.is_set(), ready=lambda: self._listed)
+        self.health = HealthServer(registry, alive=lambda: not self._life.is_over, ready=lambda: self._listed)
         self._connect: Connect
         self._inspect: Inspect
 
+    @property
+    def failed(self) -> bool:
+        return self._life.failed
+
     def stop(self) -> None:
-        self._stopped.set()
+        self._life.end()
 
     async def run(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+        self._life.end_on_signals()
         async with AsyncExitStack() as stack:
             kube = await stack.enter_async_context(Kube(self._config))
             outbound = await stack.enter_async_context(self._outbound)
             self._assemble(kube, outbound)
             await self.health.start(self._settings.health_address, self._settings.health_port)
             stack.push_async_callback(self.health.stop)
-            background = [self._keep(work, "mirror") for work in self._mirrors(kube)]
-            background.append(self._keep(self._sweeps(kube), "sweep"))
-            watching = self._keep(self._watcher.run(), "watch")
+            background = [self._life.keep(work, "mirror") for work in self._mirrors(kube)]
+            background.append(self._life.keep(self._sweeps(kube), "sweep"))
+            watching = self._life.keep(self._watcher.run(), "watch")
             _log.info("started", extra={"health_port": self.health.port, "namespaces": self._settings.namespaces})
-            await self._stopped.wait()
+            await self._life.lasts()
             _log.info("stopping", extra={"in_flight": self._queue.in_flight})
             self._watcher.stop()
             unfinished = await self._queue.drain(self._settings.drain_deadline.total_seconds()) if self._listed else 0
@@ -117,20 +116,6 @@ class Operator:
                 task.cancel()
             await asyncio.gather(watching, *background, return_exceptions=True)
             _log.info("stopped", extra={"unfinished": unfinished})
-
-    def _keep(self, work: Coroutine[Any, Any, None], part: str) -> asyncio.Task[None]:
-        """A task without which this process is of no use: when it ends by itself, so does the process."""
-
-        def ended(task: asyncio.Task[None]) -> None:
-            if not self._stopped.is_set() and not task.cancelled():
-                fault = task.exception()
-                _log.critical("a part has ended", extra={"part": part, "fault": type(fault).__name__})
-                self.failed = True
-                self.stop()
-
-        task = asyncio.create_task(work)
-        task.add_done_callback(ended)
-        return task
 
     def _assemble(self, kube: Kube, outbound: Outbound) -> None:
         settings, world = self._settings, self._world
