@@ -71,6 +71,12 @@ def operator_settings(environment: Any) -> Mapping[str, str]:
     }
 
 
+def end_all(made: list[Any]) -> None:
+    for process in made:
+        if process.running:
+            process.stop()
+
+
 @pytest.fixture(scope="module")
 def operator_process(
     environment: Any,
@@ -81,7 +87,7 @@ def operator_process(
     """Makes operators: `operator_process(kubeconfig=..., **settings)`; all are ended with the module."""
     from support.operator import OperatorProcess
 
-    made = []
+    made: list[Any] = []
 
     def make(*, kubeconfig: Path | None = None, **settings: str) -> Any:
         log = tmp_path_factory.mktemp("operator") / "operator.log"
@@ -95,9 +101,7 @@ def operator_process(
         return process
 
     yield make
-    for process in made:
-        if process.running:
-            process.stop()
+    end_all(made)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +121,7 @@ def gateway_process(
     folder = tmp_path_factory.mktemp("gateway")
     ring = folder / "token.json"
     ring.write_text(keyring_text())
-    made = []
+    made: list[Any] = []
 
     def make(*, port: int = 0, kubeconfig: Path | None = None, **settings: str) -> Any:
         process = GatewayProcess(
@@ -133,9 +137,7 @@ def gateway_process(
         return process
 
     yield make
-    for process in made:
-        if process.running:
-            process.stop()
+    end_all(made)
 
 
 @pytest.fixture(scope="module")
