@@ -106,6 +106,58 @@ def operator(operator_process: Callable[..., Any]) -> Any:
     return operator_process().start()
 
 
+@pytest.fixture(scope="module")
+def gateway_process(
+    environment: Any, kubernetes: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Any]]:
+    """Makes gateways over TLS: `gateway_process(**settings)`; all are ended with the module."""
+    from localenv.process import free_ports
+    from support.gateway import GatewayProcess, keyring_text
+
+    folder = tmp_path_factory.mktemp("gateway")
+    ring = folder / "token.json"
+    ring.write_text(keyring_text())
+    made = []
+
+    def make(*, port: int = 0, kubeconfig: Path | None = None, **settings: str) -> Any:
+        process = GatewayProcess(
+            kubeconfig=kubeconfig or kubernetes.service_account_kubeconfig("lanyard-system", "lanyard-gateway"),
+            log=folder / f"gateway-{len(made)}.log",
+            ring=ring,
+            certificate=environment.pki.server_cert("gateway"),
+            port=port or free_ports(1)[0],
+            settings=settings,
+            processes=environment.processes,
+        )
+        made.append(process)
+        return process
+
+    yield make
+    for process in made:
+        if process.running:
+            process.stop()
+
+
+@pytest.fixture(scope="module")
+def gateway(gateway_process: Callable[..., Any], kubernetes: Any) -> Any:
+    """One gateway for the tests of a module, with an operator's Lease that lives."""
+    from support.consenting import hold_lease
+
+    with kubernetes.client() as client:
+        hold_lease(client)
+    return gateway_process().start()
+
+
+@pytest.fixture
+def team(cluster: Any, environment: Any, gateway: Any) -> Iterator[Any]:
+    """A Connection that waits for somebody's consent."""
+    from support.consenting import Team
+
+    here = Team(cluster, environment, gateway)
+    yield here
+    here.close()
+
+
 @pytest.fixture
 def cluster(kubernetes: Any) -> Iterator[Any]:
     """A namespace of its own, gone afterwards."""

@@ -101,6 +101,11 @@ class KubernetesError(Exception):
         return self.status.code
 
 
+def unavailable(error: KubernetesError) -> LanyardError:
+    """What no answer of the API server means for an object that needed one; its Retry-After is kept."""
+    return LanyardError(Reason.KUBERNETES_UNAVAILABLE, retry_after=error.retry_after)
+
+
 def fill(template: str, facts: dict[str, str]) -> str:
     """Fill `{name}` fields; a fact that is not known leaves a gap that reads as one, never an exception."""
     parts = []

@@ -122,19 +122,14 @@ class Reason(StrEnum):
     EGRESS_NOT_ALLOWED = "EgressNotAllowed"
     TOKEN_EXPIRED = "TokenExpired"
     # what a person granted
-    AUTHORIZATION_REQUIRED = "AuthorizationRequired"
     CONSENT_DENIED = "ConsentDenied"
     ACCOUNT_MISMATCH = "AccountMismatch"
     AUTHORIZATION_EXPIRED = "AuthorizationExpired"
     AUTHORIZATION_LOST = "AuthorizationLost"
-    AUTHORIZATION_FAILED = "AuthorizationFailed"
-    CLIENT_CHANGED = "ClientChanged"
-    CONNECTOR_CHANGED = "ConnectorChanged"
     GRANT_REVOKED = "GrantRevoked"
     GRANT_EXPIRED = "GrantExpired"
     NO_REFRESH_TOKEN = "NoRefreshToken"
     REFRESH_OUTCOME_UNKNOWN = "RefreshOutcomeUnknown"
-    REFRESH_TOKEN_LOST = "RefreshTokenLost"
     KEYRING_LOST = "KeyringLost"
     STATE_INVALID = "StateInvalid"
     STATE_NOT_ADOPTED = "StateNotAdopted"
@@ -179,7 +174,7 @@ def _consent(message: str, hint: str, *, stalled: bool = True) -> Entry:
     return Entry(_AUTH, Retry.CONSENT, stalled=stalled, message=message, hint=hint)
 
 
-_AGAIN = "Authorize again: kubectl lanyard authorize {name} -n {namespace}. The Secret keeps its name."
+_AGAIN = "Authorize again: kubectl lanyard authorize, or status.authorizationURL. The Secret keeps its name."
 _LABEL = "kubectl label {kind} {name} -n {namespace} lanyard.dev/{label}=true"
 
 # fmt: off
@@ -305,8 +300,6 @@ CATALOGUE: dict[Reason, Entry] = {
         "Ask the platform team to allow the network in the operator's egress settings."),
     Reason.TOKEN_EXPIRED: _weather("The published token has expired.", "See why TokenFresh is False."),
     Reason.AUTHORIZED: _good(_AUTH, "{account} has authorized this Connection."),
-    Reason.AUTHORIZATION_REQUIRED: _consent("Nobody has authorized this Connection yet.",
-        "Open status.authorizationURL, or run: kubectl lanyard authorize {name} -n {namespace}.", stalled=False),
     Reason.CONSENT_DENIED: _consent("Access was declined at the provider.",
         "If an administrator there must approve the app first, ask them; then authorize again."),
     Reason.ACCOUNT_MISMATCH: _consent("Another account signed in than spec.auth.expectedAccount names.",
@@ -315,12 +308,6 @@ CATALOGUE: dict[Reason, Entry] = {
         _AGAIN),
     Reason.AUTHORIZATION_LOST: _consent("The exchange of the provider's answer was cut short; a code works once.",
         _AGAIN),
-    Reason.AUTHORIZATION_FAILED: _consent("The provider did not take its own answer back for a token at {host}.",
-        "Register exactly the URI in status.redirectURI at the provider's app, then authorize again."),
-    Reason.CLIENT_CHANGED: _consent("spec.auth.clientId or the redirect URI has changed since somebody authorized.",
-        _AGAIN),
-    Reason.CONNECTOR_CHANGED: _consent("The connector leads to another host than the one where access was granted.",
-        "Restore the host, list the old one in the Connector's formerHosts, or authorize again."),
     Reason.GRANT_REVOKED: _consent("The provider has ended the access that was granted (invalid_grant).", _AGAIN),
     Reason.GRANT_EXPIRED: _consent("The refresh token has expired.", _AGAIN),
     Reason.NO_REFRESH_TOKEN: _consent("The provider gave no refresh token, so the access ends with the token.",
@@ -328,7 +315,6 @@ CATALOGUE: dict[Reason, Entry] = {
     Reason.REFRESH_OUTCOME_UNKNOWN: Entry(_TOKEN, Retry.TRANSIENT, stalled=False,
         message="A refresh got no answer, and a repetition could end the grant; it is made shortly before expiry.",
         hint="Nothing to do now; status.nextRefreshAt has the time."),
-    Reason.REFRESH_TOKEN_LOST: _consent("The provider rotated the refresh token and its answer was lost.", _AGAIN),
     Reason.KEYRING_LOST: Entry(_AUTH, Retry.SOURCE, stalled=True,
         message="The key that this grant is encrypted with is not in the keyring.",
         hint="Restore the keyring's Secret from its backup; a new one is never made in its place."),

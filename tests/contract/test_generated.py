@@ -71,24 +71,33 @@ def test_the_operator_in_named_namespaces_has_no_cluster_wide_right_on_secrets()
 
 
 @pytest.mark.parametrize(
-    "values",
-    [
-        {"serviceAccount": {"create": False, "name": "ours"}},
-        {"serviceAccount": {"name": "ours"}},
-    ],
+    "account",
+    [{"create": False, "name": "ours"}, {"name": "ours"}],
     ids=["made by somebody else", "made by the chart"],
 )
-def test_a_service_account_of_another_name_gets_the_rights(values: dict[str, Any]) -> None:
-    manifests = rendered(values)
-    subjects = [one["subjects"] for one in manifests if one["kind"] == "ClusterRoleBinding"]
-    assert subjects == [[{"kind": "ServiceAccount", "name": "ours", "namespace": NAMESPACE}]]
-    made = [one["metadata"]["name"] for one in manifests if one["kind"] == "ServiceAccount"]
-    assert made == (["ours"] if values["serviceAccount"].get("create", True) else [])
+@pytest.mark.parametrize("part", ["operator", "gateway"])
+def test_a_service_account_of_another_name_gets_the_rights(part: str, account: dict[str, Any]) -> None:
+    manifests = rendered(
+        {"serviceAccount": account} if part == "operator" else {"gateway": {"serviceAccount": account}}
+    )
+    subjects = {one["metadata"]["name"]: one["subjects"] for one in manifests if one["kind"] == "ClusterRoleBinding"}
+    assert subjects[f"lanyard-{part}"] == [{"kind": "ServiceAccount", "name": "ours", "namespace": NAMESPACE}]
+    made = {one["metadata"]["name"] for one in manifests if one["kind"] == "ServiceAccount"}
+    assert ("ours" in made) is account.get("create", True)
+    assert f"lanyard-{part}" not in made
+
+
+def test_without_a_gateway_nothing_of_it_is_made() -> None:
+    names = [one["metadata"]["name"] for one in rendered({"gateway": {"enabled": False}})]
+    assert not {"lanyard-gateway", "lanyard-exchange"} & set(names)
 
 
 def test_no_rights_are_given_when_the_values_say_so() -> None:
     off = rendered({"rbac": {"create": False, "aggregate": False, "serviceBinding": False}})
-    assert [one["metadata"]["name"] for one in off if "rules" in one] == ["lanyard-catalogue-view"]
+    assert [one["metadata"]["name"] for one in off if "rules" in one] == [
+        "lanyard-authorizer",
+        "lanyard-catalogue-view",
+    ]
 
 
 def test_viewers_of_the_catalogue_are_bound_when_named() -> None:
@@ -99,11 +108,27 @@ def test_viewers_of_the_catalogue_are_bound_when_named() -> None:
     assert OPERATOR in bindings
 
 
+def network_policies(values: dict[str, Any]) -> dict[str, Any]:
+    return {one["metadata"]["name"]: one["spec"] for one in rendered(values) if one["kind"] == "NetworkPolicy"}
+
+
+@pytest.mark.parametrize("peers", [[], [{"namespaceSelector": {"matchLabels": {"name": "ingress"}}}]])
+def test_the_gateway_is_reached_by_browsers_and_reaches_the_api_server_only(peers: list[Any]) -> None:
+    reach = {"cidrs": ["10.0.0.1/32"], "ports": [6443]}
+    values = {"networkPolicy": {"gateway": {"from": peers}, "egress": {"apiServer": reach}}}
+    policy = network_policies(values)["lanyard-gateway"]
+    assert policy["ingress"] == [{"ports": [{"port": 8443, "protocol": "TCP"}]} | ({"from": peers} if peers else {})]
+    assert policy["egress"] == [
+        {"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}], "ports": [{"port": 6443, "protocol": "TCP"}]}
+    ]
+    assert "lanyard-gateway" not in network_policies({"gateway": {"enabled": False}})
+
+
 @pytest.mark.spec("C15")
 def test_the_network_policy_lets_in_metrics_only_and_out_what_is_listed() -> None:
     vault = {"to": [{"ipBlock": {"cidr": "10.1.2.3/32"}}], "ports": [{"port": 8200, "protocol": "TCP"}]}
     values = {"networkPolicy": {"egress": {"apiServer": {"cidrs": ["10.0.0.1/32"], "ports": [6443]}, "extra": [vault]}}}
-    policy = next(one["spec"] for one in rendered(values) if one["kind"] == "NetworkPolicy")
+    policy = network_policies(values)["lanyard-operator"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     assert [rule["ports"] for rule in policy["ingress"]] == [[{"port": 8080, "protocol": "TCP"}]]
     dns, api_server, providers, extra = policy["egress"]

@@ -1,6 +1,6 @@
 """The tables of rights in `docs/security.md`, from the rendered chart."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from docsgen.markdown import between, code, table
@@ -9,9 +9,10 @@ from support.install import NAMESPACE, rendered
 Manifest = dict[str, Any]
 
 SERVED = "a-team"
-OPERATOR = "lanyard-operator"
+OPERATOR, GATEWAY = "lanyard-operator", "lanyard-gateway"
+EXCHANGE = "lanyard-exchange"
 
-# Every right of the operator has a reason, or the page does not render.
+# Every right of a process has a reason, or the page does not render.
 WHY = {
     ("lanyard.dev", "connections"): "what teams ask for",
     ("lanyard.dev", "credentialassetrefs"): "where their credentials are",
@@ -27,6 +28,12 @@ WHY = {
     ("", "serviceaccounts/token"): "a short token of that ServiceAccount for the store's audience",
     ("events.k8s.io", "events"): "say when a reason changes",
 }
+WHY_OF_GATEWAY = {
+    ("lanyard.dev", "connections"): "what is to be authorized, and who approved which browser",
+    ("lanyard.dev", "connectors"): "where a product's sign-in page is",
+    ("", "secrets"): "consent records: create, write the answer, read the outcome, take away what is over",
+    ("coordination.k8s.io", "leases"): "whether the operator is there (the object `lanyard-operator` alone)",
+}
 WHY_NARROW = {
     (NAMESPACE, "secrets"): "shared logins of CredentialStores",
     ("default", "events"): "Events of Connectors and CredentialStores, which live there",
@@ -36,12 +43,13 @@ Right = tuple[str, str, str, tuple[str, ...]]
 """(where, API group, resource, verbs); where is a namespace, or empty for the whole cluster."""
 
 
-def operator_rights(manifests: Sequence[Manifest]) -> list[Right]:
-    """What the operator's bindings give it, read from the chart as the API server would."""
+def operator_rights(manifests: Sequence[Manifest], account: str = OPERATOR) -> list[Right]:
+    """What the bindings give the operator (or the gateway), read from the chart as the API server would."""
     roles = {(one["kind"], _place(one), one["metadata"]["name"]): one for one in manifests if "rules" in one}
     found: list[Right] = []
     for binding in manifests:
-        if not any(subject["kind"] == "ServiceAccount" for subject in binding.get("subjects", ())):
+        subjects = binding.get("subjects") or ()
+        if not any(one["kind"] == "ServiceAccount" and one["name"] == account for one in subjects):
             continue
         place = _place(binding)
         kind = binding["roleRef"]["kind"]
@@ -62,12 +70,18 @@ def page(text: str) -> str:
     narrow = rendered({"scope": {"namespaces": [SERVED]}})
     text = between(text, "rights-cluster", _operator_table(operator_rights(rendered())))
     text = between(text, "rights-namespaced", _operator_table(operator_rights(narrow)))
+    text = between(text, "rights-gateway", _table(operator_rights(rendered(), GATEWAY), _why_of_gateway))
+    text = between(text, "rights-gateway-namespaced", _table(operator_rights(narrow, GATEWAY), _why_of_gateway))
     return between(text, "rights-people", _people_table(rendered()))
 
 
 def _operator_table(rights: Sequence[Right]) -> str:
+    return _table(rights, _why)
+
+
+def _table(rights: Sequence[Right], why: Callable[[str, str, str], str]) -> str:
     rows = (
-        [_where(place), code([group or "core"]), code([resource]), ", ".join(verbs), _why(place, group, resource)]
+        [_where(place), code([group or "core"]), code([resource]), ", ".join(verbs), why(place, group, resource)]
         for place, group, resource, verbs in rights
     )
     return table(["Where", "API group", "Resource", "Verbs", "Why"], rows)
@@ -89,17 +103,24 @@ def _why(place: str, group: str, resource: str) -> str:
     return WHY_NARROW.get((place, resource)) or WHY[group, resource]
 
 
+def _why_of_gateway(_: str, group: str, resource: str) -> str:
+    return WHY_OF_GATEWAY[group, resource]
+
+
 PEOPLE: Mapping[str, str] = {
     "lanyard-view": "`view`, and so `edit` and `admin`",
     "lanyard-edit": "`edit`, and so `admin`",
     "lanyard-admin": "`admin`",
+    "lanyard-authorizer": "whom you bind it to, in a namespace; only together with the policy below",
     "lanyard-catalogue-view": "whom `rbac.catalogueViewers` lists",
     "lanyard-servicebinding": "controllers of servicebinding.io",
 }
 
 
 def _people_table(manifests: Sequence[Manifest]) -> str:
-    roles = [one for one in manifests if one["kind"] == "ClusterRole" and one["metadata"]["name"] != OPERATOR]
+    roles = [
+        one for one in manifests if one["kind"] == "ClusterRole" and one["metadata"]["name"] not in {OPERATOR, GATEWAY}
+    ]
     rows = (
         [code([role["metadata"]["name"]]), PEOPLE[role["metadata"]["name"]], code([resource]), ", ".join(verbs)]
         for role in roles

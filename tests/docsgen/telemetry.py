@@ -55,6 +55,7 @@ can be traced to the Connection it was issued for.
 ACTIONS = {
     "token request": "a token endpoint was asked; the outcome is `issued` or [a reason](../reasons.md)",
     "resolve": "a credential was read from a Secret or through a CredentialAssetRef, from its store or from memory",
+    "consent": "a browser was sent to the provider (`started`), or came back (`answered`, `refused by the provider`)",
     "publish": "a workload Secret was written; `object gone`: nothing was, for the Connection was deleted meanwhile",
 }
 
@@ -67,6 +68,7 @@ FIELDS = {
     "token_sha256": "SHA-256 of the access token, in hexadecimal",
     "source": "the asset or Secret that was read: kind, namespace, name",
     "secret": "name of the workload Secret",
+    "approved_by": "the person who approved the browser, by their Kubernetes user name",
 }
 
 OWN_NAMES = {"object_name": "object", "token": "token_sha256"}

@@ -1,19 +1,16 @@
 """Every method that needs no browser, from a Connection to a Secret that works, on the certified OAuth server."""
 
-import json
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-import jwt
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from support.cluster import conditions, message_of, reason_of, status_of
 from support.connecting import asks, assert_nowhere, from_secret, token_of
 from support.provider import Answer, ScriptedProvider
+from support.signing import signing_keys
 
 ALWAYS = {"type", "provider"}
 TOKEN_KEYS = ALWAYS | {"access_token", "token_type", "expires_at", "scope", "authorization_header"}
@@ -26,21 +23,6 @@ def client_id(oauth: Any) -> Iterator[str]:
     name = f"app:{uuid.uuid4().hex[:8]}"
     yield name
     oauth.remove_client(name)
-
-
-def pem(key: Any) -> str:
-    plain = serialization.NoEncryption()
-    return str(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain).decode("ascii"))
-
-
-def signing_keys() -> dict[str, tuple[str, dict[str, Any]]]:
-    """Private keys as PEM, and the keys that a provider is given, by algorithm."""
-    curve = ec.generate_private_key(ec.SECP256R1())
-    number = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    return {
-        "ES256": (pem(curve), json.loads(jwt.algorithms.ECAlgorithm.to_jwk(curve.public_key()))),
-        "RS256": (pem(number), json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(number.public_key()))),
-    }
 
 
 def assert_works(oauth: Any, data: Mapping[str, str], **expected: str) -> None:
@@ -230,6 +212,23 @@ def test_a_suspended_connection_asks_for_nothing_and_goes_on_when_it_is_resumed(
         cluster.merge("Connection", "crm", {"spec": {"suspend": False}})
         cluster.wait_ready("crm")
         assert token_of(cluster, "crm") == "s3cond-t0ken"
+
+
+@pytest.mark.spec("C4")
+def test_whoever_asks_gets_a_new_token_at_once_and_one_only(
+    operator: Any, cluster: Any, oauth: Any, client_id: str
+) -> None:
+    oauth.add_client(client_id, secret="s3cret", scopes=["read"])
+    cluster.secret("client", secret="s3cret")
+    asks(cluster, "crm", oauth.token_url, auth={"clientId": client_id, "scopes": ["read"]})
+    cluster.wait_ready("crm")
+    first, since = token_of(cluster, "crm"), oauth.marker()
+    cluster.merge("Connection", "crm", {"metadata": {"annotations": {"lanyard.dev/refresh": "2026-03-01T12:00:00Z"}}})
+    cluster.wait("Secret", "crm-token", lambda _: token_of(cluster, "crm") != first)
+    cluster.merge("Connection", "crm", {"spec": {"displayName": "CRM"}})
+    cluster.wait("Connection", "crm", lambda one: one["status"]["observedGeneration"] == one["metadata"]["generation"])
+    assert len(oauth.requests(since=since, client_id=client_id)) == 1
+    assert status_of(cluster.wait_ready("crm"), "TokenFresh") == "True"
 
 
 @pytest.mark.spec("C5", "K2")

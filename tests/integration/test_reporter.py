@@ -241,7 +241,7 @@ async def connecting(office: Office) -> AsyncIterator[tuple[Connect, WorkQueue]]
         yield (
             Connect(
                 world=world,
-                gatherer=Gatherer(world=world, catalogue=catalogue, publisher=publisher, clock=clock),
+                gatherer=Gatherer(world=world, catalogue=catalogue, publisher=publisher, pace=PACE, clock=clock),
                 acquirer=Acquirer(
                     resolver=resolver,
                     outbound=outbound,

@@ -65,6 +65,10 @@ class OAuthServer:
         return f"{self.issuer}/token"
 
     @property
+    def authorization_url(self) -> str:
+        return f"{self.issuer}/auth"
+
+    @property
     def me_url(self) -> str:
         return f"{self.issuer}/api/me"
 
@@ -116,11 +120,15 @@ class OAuthServer:
         ttl: int = 3600,
         grant_types: Sequence[str] = ("client_credentials",),
         token_format: str = "opaque",
+        redirect_uris: Sequence[str] = (),
+        pkce_required: bool = True,
+        rotate_refresh_tokens: bool = True,
     ) -> None:
         """Create or replace a client.
 
         `ttl` seconds of an access token; a scope outside `scopes` is refused, one in `withheld_scopes` is accepted and
-        left out of the grant; `token_format` is `opaque` or `jwt` (ES256).
+        left out of the grant; `token_format` is `opaque` or `jwt` (ES256). With `redirect_uris` people can sign in and
+        agree on the server's own pages (`authorizationCode`); a rotated refresh token that comes again ends its grant.
         """
         metadata: dict[str, Any] = {
             "token_endpoint_auth_method": auth_method,
@@ -129,6 +137,10 @@ class OAuthServer:
             "token_ttl": ttl,
             "grant_types": list(grant_types),
             "token_format": token_format,
+            "redirect_uris": list(redirect_uris),
+            "response_types": ["code"] if redirect_uris else [],
+            "pkce_required": pkce_required,
+            "rotate_refresh_tokens": rotate_refresh_tokens,
         }
         if secret is not None:
             metadata["client_secret"] = secret
@@ -151,7 +163,7 @@ class OAuthServer:
         self._clients.pop(client_id, None)
 
     def add_user(self, name: str, password: str) -> None:
-        """Create a user of the password grant, or change the password."""
+        """Create a person who signs in on the server's pages or by the password grant, or change the password."""
         self._admin_call("PUT", f"/users/{quote(name, safe='')}", {"password": password})
         self._users[name] = password
 

@@ -20,10 +20,17 @@ class OperatorProcess:
     """One operator. `log` holds its standard error; lines are JSON."""
 
     def __init__(
-        self, *, kubeconfig: Path, log: Path, settings: Mapping[str, str] | None = None, processes: Any = None
+        self,
+        *,
+        kubeconfig: Path,
+        log: Path,
+        settings: Mapping[str, str] | None = None,
+        processes: Any = None,
+        command: str = "operator",
     ) -> None:
         """`processes` of an environment: the operator then ends with it, also when this process is killed."""
         self.log = log
+        self._command = command
         self._processes = processes
         self._settings = {
             "LANYARD_KUBECONFIG": str(kubeconfig),
@@ -40,7 +47,7 @@ class OperatorProcess:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("LANYARD_")}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-m", "lanyard", "operator"],
+                [sys.executable, "-W", "ignore", "-m", "lanyard", self._command],
                 env={**environment, **self._settings},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

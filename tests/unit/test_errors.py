@@ -67,9 +67,24 @@ SITES = list(sites())
 CHOSEN_ELSEWHERE = {
     ("connectors/selection.py", "SpecError"): {"connector", "field"},
     ("flows/inspect.py", "holds"): set(),
+    ("oauth/device.py", "ProviderError"): {"host", "status"},
+    ("oauth/probes.py", "SpecError"): {"connector", "field"},
     ("oauth/responses.py", "ProviderError"): {"host", "status"},
     ("rules/conditions.py", "said"): set(),
     ("rules/status.py", "holds"): {"secret"},
+}
+ANSWERS = {
+    Reason.CLIENT_REJECTED,
+    Reason.CREDENTIALS_REJECTED,
+    Reason.SCOPE_REJECTED,
+    Reason.REQUEST_REJECTED,
+    Reason.PROVIDER_THROTTLED,
+    Reason.PROVIDER_UNAVAILABLE,
+    Reason.PROVIDER_ANSWER_INVALID,
+    Reason.PROVIDER_REDIRECTED,
+    Reason.TOKEN_ENDPOINT_DENIED,
+    Reason.TOKEN_ENDPOINT_NOT_FOUND,
+    Reason.GRANT_REVOKED,
 }
 CHOICES = {
     ("connectors/selection.py", "SpecError"): {
@@ -78,18 +93,9 @@ CHOICES = {
         Reason.PARAMETER_INVALID,
     },
     ("flows/inspect.py", "holds"): {Reason.VALID, Reason.RESOLVED, Reason.REACHABLE, Reason.LOGGED_IN},
-    ("oauth/responses.py", "ProviderError"): {
-        Reason.CLIENT_REJECTED,
-        Reason.CREDENTIALS_REJECTED,
-        Reason.SCOPE_REJECTED,
-        Reason.REQUEST_REJECTED,
-        Reason.PROVIDER_THROTTLED,
-        Reason.PROVIDER_UNAVAILABLE,
-        Reason.PROVIDER_ANSWER_INVALID,
-        Reason.PROVIDER_REDIRECTED,
-        Reason.TOKEN_ENDPOINT_DENIED,
-        Reason.TOKEN_ENDPOINT_NOT_FOUND,
-    },
+    ("oauth/device.py", "ProviderError"): ANSWERS,
+    ("oauth/responses.py", "ProviderError"): ANSWERS,
+    ("oauth/probes.py", "SpecError"): {Reason.PARAMETER_MISSING, Reason.PARAMETER_INVALID},
     ("rules/conditions.py", "said"): {Reason.ACQUIRING, Reason.SUSPENDED, Reason.TOKEN_EXPIRED},
     ("rules/status.py", "holds"): {Reason.TOKEN_PUBLISHED, Reason.CREDENTIALS_PUBLISHED},
 }

@@ -60,3 +60,20 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
   name: {{ include "lanyard.serviceAccount" . }}
   namespace: {{ .Release.Namespace }}
 {{- end }}
+
+{{- define "lanyard.gatewayServiceAccount" -}}
+{{- .Values.gateway.serviceAccount.name | default (printf "%s-gateway" (include "lanyard.name" .)) -}}
+{{- end }}
+
+{{/* What the gateway reads inside a namespace that it serves. */}}
+{{- define "lanyard.rules.gateway" -}}
+- apiGroups: [lanyard.dev]
+  resources: [connections]
+  verbs: [get, list, watch]
+{{- end }}
+
+{{- define "lanyard.gatewaySubject" -}}
+- kind: ServiceAccount
+  name: {{ include "lanyard.gatewayServiceAccount" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end }}

@@ -102,6 +102,9 @@ class Auth(Model):
     scopes: Annotated[list[Scope], Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "set"})] = Field(
         [], description="Scopes to ask for; empty means the connector's default."
     )
+    expected_account: Annotated[str, Field(min_length=1, max_length=256)] | None = Field(
+        None, description="The account that must consent; a consent of another one is refused."
+    )
 
 
 class SecretTarget(Model):

@@ -73,9 +73,14 @@ class Kube:
         body = {"metadata": metadata, "data": dict.fromkeys(keys)}
         return await self._call("PATCH", path, body=body, params={"fieldManager": FIELD_MANAGER}, content_type=MERGE)
 
-    async def delete(self, path: str, *, uid: str) -> None:
-        """Delete exactly this object: the uid is a precondition."""
-        await self._call("DELETE", path, body={"preconditions": {"uid": uid}})
+    async def merge(self, path: str, body: Object) -> Object:
+        """A JSON merge patch (RFC 7386). A `metadata.resourceVersion` in it is a precondition: otherwise 409."""
+        return await self._call("PATCH", path, body=body, params={"fieldManager": FIELD_MANAGER}, content_type=MERGE)
+
+    async def delete(self, path: str, *, uid: str, version: str | None = None) -> None:
+        """Delete exactly this object: the uid is a precondition, and so is the resourceVersion where one is given."""
+        exact = {"uid": uid} | ({"resourceVersion": version} if version is not None else {})
+        await self._call("DELETE", path, body={"preconditions": exact})
 
     async def pages(self, path: str, *, selector: str = "", metadata_only: bool = False) -> AsyncIterator[Page]:
         """A consistent list, a page at a time."""

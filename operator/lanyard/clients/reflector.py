@@ -1,10 +1,11 @@
-"""A list/watch that replaces on re-list, for metadata only: what Lanyard needs of Secrets and Namespaces.
+"""A list/watch that replaces on re-list: of metadata for Secrets and Namespaces, of whole objects for the gateway.
 
 kopf offers neither metadata-only watches nor replacement (research/kopf.md 1.4), and must never see a Secret's data.
 """
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -24,10 +25,11 @@ Slim = TypeVar("Slim")
 class Mirror(Protocol[Slim]):
     """Where a reflector writes to. `replace` gets everything at a resourceVersion, `change` and `forget` one object.
 
-    `slim` keeps what is needed of an object's metadata: with managedFields, 10,000 of them would take 60 MB.
+    `slim` keeps what is needed of an object's metadata, or of the whole object where the reflector reads that: with
+    managedFields, 10,000 of them would take 60 MB.
     """
 
-    def slim(self, metadata: dict[str, Any]) -> Slim: ...
+    def slim(self, content: dict[str, Any], /) -> Slim: ...
 
     def replace(self, everything: list[Slim], version: str) -> None: ...
 
@@ -37,19 +39,38 @@ class Mirror(Protocol[Slim]):
 
 
 class Reflector(Generic[Slim]):
-    """Keeps a mirror of the metadata behind `path` until cancelled. `synced` is set after the first list."""
+    """Keeps a mirror of what is behind `path` until cancelled. `synced` is set after the first list.
+
+    `silence` is how long ago the API server last said anything of it: a list, an event, a bookmark (one a minute).
+    """
 
     def __init__(
-        self, kube: Kube, path: str, mirror: Mirror[Slim], *, selector: str = "", sleep: Sleep = asyncio.sleep
+        self,
+        kube: Kube,
+        path: str,
+        mirror: Mirror[Slim],
+        *,
+        selector: str = "",
+        metadata_only: bool = True,
+        sleep: Sleep = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kube = kube
         self._path = path
         self._mirror = mirror
         self._selector = selector
+        self._metadata_only = metadata_only
         self._sleep = sleep
+        self._clock = clock
+        self._heard_at = float("-inf")
         self._version = ""
         self._told = False
         self.synced = asyncio.Event()
+
+    @property
+    def silence(self) -> float:
+        """Seconds; infinite before the first list."""
+        return self._clock() - self._heard_at
 
     async def run(self) -> None:
         pause = FIRST_PAUSE
@@ -79,23 +100,31 @@ class Reflector(Generic[Slim]):
     async def _list(self) -> None:
         items: list[Slim] = []
         version = ""
-        async for page in self._kube.pages(self._path, selector=self._selector, metadata_only=True):
-            items += [self._mirror.slim(item["metadata"]) for item in page.items]
+        pages = self._kube.pages(self._path, selector=self._selector, metadata_only=self._metadata_only)
+        async for page in pages:
+            items += [self._mirror.slim(self._content(item)) for item in page.items]
             version = page.version
         self._mirror.replace(items, version)
         self._version = version
+        self._heard_at = self._clock()
 
     async def _watch(self) -> None:
         """The version moves with every event, so that a watch that breaks goes on where it was."""
-        events = self._kube.watch(self._path, version=self._version, selector=self._selector, metadata_only=True)
+        events = self._kube.watch(
+            self._path, version=self._version, selector=self._selector, metadata_only=self._metadata_only
+        )
         async for event in events:
-            metadata = event["object"]["metadata"]
+            self._heard_at = self._clock()
             match event["type"]:
                 case "ADDED" | "MODIFIED":
-                    self._mirror.change(self._mirror.slim(metadata))
+                    self._mirror.change(self._mirror.slim(self._content(event["object"])))
                 case "DELETED":
-                    self._mirror.forget(self._mirror.slim(metadata))
+                    self._mirror.forget(self._mirror.slim(self._content(event["object"])))
                 case _:
                     pass  # a bookmark: only its version counts
-            self._version = metadata.get("resourceVersion", self._version)
+            self._version = event["object"]["metadata"].get("resourceVersion", self._version)
             self._told = True
+
+    def _content(self, item: dict[str, Any]) -> dict[str, Any]:
+        content: dict[str, Any] = item["metadata"] if self._metadata_only else item
+        return content

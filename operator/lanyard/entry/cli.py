@@ -1,8 +1,9 @@
-"""The command: `lanyard operator`."""
+"""The command: `lanyard operator`, `lanyard gateway`."""
 
 import asyncio
 import os
 import sys
+from typing import NoReturn
 
 import click
 
@@ -23,8 +24,7 @@ def operator() -> None:
         from lanyard.entry.telemetry import configure_logging
         from lanyard.entry.wiring import Operator
     except ModuleNotFoundError as error:
-        click.echo(f"lanyard: {error.name} is not installed here: pip install 'lanyard[operator]'", err=True)
-        sys.exit(2)
+        _end_for_want_of(error)
 
     async def serve() -> None:
         running = assembled()
@@ -42,3 +42,35 @@ def operator() -> None:
             sys.exit(2)
 
     asyncio.run(serve())
+
+
+@main.command()
+def gateway() -> None:
+    """Run the gateway: consent pages and callbacks. Settings as for the operator."""
+    try:
+        from lanyard.entry.gateway import Gateway
+        from lanyard.entry.telemetry import configure_logging
+    except ModuleNotFoundError as error:
+        _end_for_want_of(error)
+
+    async def serve() -> None:
+        running = assembled()
+        await running.run()
+        if running.failed:
+            sys.exit(1)
+
+    def assembled() -> Gateway:
+        try:
+            settings = read(os.environ)
+            configure_logging(settings.log_level)
+            return Gateway(settings)
+        except SettingsError as error:
+            click.echo(f"lanyard: {error}", err=True)
+            sys.exit(2)
+
+    asyncio.run(serve())
+
+
+def _end_for_want_of(error: ModuleNotFoundError) -> NoReturn:
+    click.echo(f"lanyard: {error.name} is not installed here: pip install 'lanyard[operator]'", err=True)
+    sys.exit(2)

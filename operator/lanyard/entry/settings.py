@@ -40,6 +40,10 @@ Networks = Annotated[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], 
 Length = Annotated[timedelta, BeforeValidator(_duration), Field(gt=timedelta(0))]
 Lengths = Annotated[tuple[Length, ...], BeforeValidator(_durations), Field(min_length=1)]
 
+NAMESPACE = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+# No path: redirect URIs are made from it, and a cookie of a `__Host-` name belongs to the whole host.
+GATEWAY_URL = r"^(https://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?)?$"
+
 
 class Settings(BaseModel):
     """Lengths of time are written as 90s, 5m or 1h30m; lists are separated by commas."""
@@ -72,6 +76,27 @@ class Settings(BaseModel):
     workers: int = Field(64, ge=1, le=512, description="Objects worked on at once.")
     health_address: str = Field("0.0.0.0", description="Address of health and metrics.")  # noqa: S104 - a pod's port
     health_port: int = Field(8080, ge=0, le=65535, description="Port of health and metrics; 0 picks a free one.")
+    exchange_namespace: str = Field(
+        "lanyard-exchange", pattern=NAMESPACE, description="Namespace that operator and gateway share."
+    )
+    keyring_token: Path | None = Field(None, description="JSON file of the ring `token`: consents, shared copies.")
+    gateway_url: str = Field(
+        "",
+        pattern=GATEWAY_URL,
+        description="Address of the gateway as browsers see it, such as https://lanyard.example.",
+    )
+    gateway_address: str = Field("0.0.0.0", description="Address the gateway listens on.")  # noqa: S104 - a pod's port
+    gateway_port: int = Field(8443, ge=0, le=65535, description="Port the gateway listens on; 0 picks a free one.")
+    gateway_tls_certificate: Path | None = Field(None, description="PEM file; absent where a proxy ends TLS.")
+    gateway_tls_key: Path | None = Field(None, description="PEM file of the certificate's key.")
+    gateway_proxies: Networks = Field((), description="Networks of proxies whose X-Forwarded-For is believed.")
+    gateway_requests_per_minute: int = Field(300, ge=1, description="Requests of one client address; more get 429.")
+    gateway_browser_requests_per_minute: int = Field(
+        90, ge=1, description="Requests of one browser during a consent; more get 429."
+    )
+    watch_silence: Length = Field(
+        timedelta(seconds=120), description="The gateway answers nothing after so long without word of the cluster."
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe level to log.")
 
 

@@ -64,7 +64,7 @@ class Operator:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._config = _kube_config(settings)
+        self._config = kube_config(settings)
         self._outbound = _outbound(settings)
         self._stopped = asyncio.Event()
         self._sweep_wanted = asyncio.Event()
@@ -148,7 +148,7 @@ class Operator:
         publisher = Publisher(kube, world, secrets.token_bytes(32))
         self._connect = Connect(
             world=world,
-            gatherer=Gatherer(world=world, catalogue=catalogue, publisher=publisher, clock=_now),
+            gatherer=Gatherer(world=world, catalogue=catalogue, publisher=publisher, pace=pace, clock=_now),
             acquirer=Acquirer(
                 resolver=resolver,
                 outbound=outbound,
@@ -258,7 +258,7 @@ class Operator:
         }
 
 
-def _kube_config(settings: Settings) -> KubeConfig:
+def kube_config(settings: Settings) -> KubeConfig:
     """SettingsError when there is no way to reach an API server."""
     try:
         return from_file(settings.kubeconfig) if settings.kubeconfig is not None else in_cluster(os.environ)

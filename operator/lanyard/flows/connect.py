@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from lanyard.errors import KubernetesError, LanyardError
+from lanyard.errors import KubernetesError, LanyardError, unavailable
 from lanyard.flows.acquire import Acquired, Acquirer, Waiting
 from lanyard.flows.gather import Gathered, Gatherer, Memory
 from lanyard.flows.inputs import digest_of
@@ -26,7 +26,7 @@ from lanyard.flows.tally import Tally, audit
 from lanyard.flows.world import Record, World
 from lanyard.reasons import Reason
 from lanyard.rules.conditions import Status, Verdict
-from lanyard.rules.lifecycle import Acquire, Blocked, Cause, Decision, Publish, Rest, decide
+from lanyard.rules.lifecycle import Acquire, Blocked, Publish, Rest, decide
 from lanyard.rules.schedule import Backoff, Repairs, retry_at
 from lanyard.rules.status import View, connection_status, counted, moment
 
@@ -72,11 +72,12 @@ class Connect:
         memory = record.memory = record.memory or Memory()
         now = self._clock()
         try:
-            gathered, decision = await self._decide(record, memory, now)
+            gathered = await self._gatherer.gather(record, memory)
         except LanyardError:
             # Only a look at our own Secret can fail here, and then nothing is known that was not known before.
             queue.at(key, now + self._pace.first)
             return
+        decision = decide(gathered.facts, now)
         cause = f" {decision.cause.name.lower()}" if isinstance(decision, Acquire) else ""
         self._tally.count("lanyard_reconciles", key.what.value, type(decision).__name__.lower() + cause)
         match decision:
@@ -85,22 +86,15 @@ class Connect:
             case Blocked():
                 await self._report(record, gathered, Result(), now + self._pace.on_change, queue)
             case Publish() | Acquire():
+                # What is asked for while this runs is another question.
+                asked, record.ask = record.ask, False
                 outcome = await self._act(record, memory, gathered, decision)
                 if isinstance(outcome, Waiting):
+                    record.ask = record.ask or asked
                     await self._wait(record, gathered, outcome, queue)
                     return
                 record.nudged = False
                 await self._report(record, gathered, outcome, None, queue)
-
-    async def _decide(self, record: Record, memory: Memory, now: datetime) -> tuple[Gathered, Decision]:
-        """Steps 1 and 2; repairs that follow each other closely are put off, each longer than the one before."""
-        gathered = await self._gatherer.gather(record, memory)
-        decision = decide(gathered.facts, now)
-        if isinstance(decision, Acquire) and decision.cause in {Cause.DRIFT, Cause.INPUTS_CHANGED}:
-            not_before = memory.repairs.not_before(self._pace) if memory.repairs is not None else now
-            if not_before > now and gathered.generation == record.parsed_status().get("observedGeneration"):
-                decision = Rest(not_before)
-        return gathered, decision
 
     async def _act(
         self, record: Record, memory: Memory, gathered: Gathered, decision: Publish | Acquire
@@ -115,7 +109,7 @@ class Connect:
         except LanyardError as error:
             failure = error
         except KubernetesError as error:
-            failure = LanyardError(Reason.KUBERNETES_UNAVAILABLE, retry_after=error.retry_after)
+            failure = unavailable(error)
         # What was tried in vain is not tried again as if it were news.
         return Result(failure=failure, digest=digest_of(gathered.spec_text, gathered.inputs, read))
 

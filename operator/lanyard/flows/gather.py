@@ -23,7 +23,7 @@ from lanyard.flows.publish import Publisher, Target, Written
 from lanyard.flows.world import Record, World
 from lanyard.reasons import Reason
 from lanyard.rules.lifecycle import Facts, PublishedFacts
-from lanyard.rules.schedule import Repairs
+from lanyard.rules.schedule import Backoff, Repairs
 from lanyard.rules.status import counted, moment
 
 
@@ -59,11 +59,18 @@ class Gatherer:
     """One instance a process."""
 
     def __init__(
-        self, *, world: World, catalogue: Catalogue, publisher: Publisher, clock: Callable[[], datetime]
+        self,
+        *,
+        world: World,
+        catalogue: Catalogue,
+        publisher: Publisher,
+        pace: Backoff,
+        clock: Callable[[], datetime],
     ) -> None:
         self._world = world
         self._catalogue = catalogue
         self._publisher = publisher
+        self._pace = pace
         self._clock = clock
 
     async def gather(self, record: Record, memory: Memory) -> Gathered:
@@ -90,8 +97,13 @@ class Gatherer:
             received=received is not None and received.digest == digest and received.is_live(self._clock()),
             failed_attempts=counted(status.get("failedAttempts")),
             nudged=record.nudged,
+            asked=record.ask,
             next_refresh_at=moment(status.get("nextRefreshAt")),
             expires_at=moment(status.get("expiresAt")),
+            # A change of the object itself is somebody's wish and never put off.
+            repairs_from=memory.repairs.not_before(self._pace)
+            if memory.repairs is not None and generation == status.get("observedGeneration")
+            else None,
         )
         version = published.version if published is not None else None
         return Gathered(spec, text, generation, plan, inputs, target, version, facts)

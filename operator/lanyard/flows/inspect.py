@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from lanyard.api.meta import parse_duration
-from lanyard.errors import KubernetesError, LanyardError
+from lanyard.errors import KubernetesError, LanyardError, unavailable
 from lanyard.flows.catalogue import Catalogue
 from lanyard.flows.keys import Key, What
 from lanyard.flows.queue import WorkQueue
@@ -93,7 +93,7 @@ class Inspect:
         except LanyardError as error:
             return Reason.VALID, error
         except KubernetesError as error:
-            return Reason.VALID, LanyardError(Reason.KUBERNETES_UNAVAILABLE, retry_after=error.retry_after)
+            return Reason.VALID, unavailable(error)
 
     def _next_look(self, record: Record, now: datetime, *, share: float) -> datetime | None:
         """When a look is due although nothing changed; `share` spreads the first looks after a start."""

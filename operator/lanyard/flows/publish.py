@@ -13,7 +13,7 @@ from typing import Any
 
 from lanyard.api.meta import CONNECTION_UID_LABEL
 from lanyard.clients.kube import Kube
-from lanyard.errors import KubernetesError, LanyardError, PublishError
+from lanyard.errors import KubernetesError, LanyardError, PublishError, unavailable
 from lanyard.flows.keys import Key, What
 from lanyard.flows.world import Record, SecretVersion, World
 from lanyard.reasons import Reason
@@ -149,5 +149,5 @@ def _path(record: Record, name: str) -> str:
 
 def _refused(error: KubernetesError, secret: str) -> LanyardError:
     if error.code in {0, 429} or error.code >= 500:
-        return PublishError(Reason.KUBERNETES_UNAVAILABLE, retry_after=error.retry_after)
+        return unavailable(error)
     return PublishError(Reason.SECRET_REFUSED, secret=secret, status=error.code)

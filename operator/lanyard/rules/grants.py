@@ -68,6 +68,8 @@ class Stored:
     ended: Reason | None
     version: str
     uid: str
+    unread: Sensitive | None = None
+    """What a newer Lanyard has stored beside it, as JSON: kept when the grant is written back."""
 
     def __repr__(self) -> str:
         return f"Stored({self.grant!r}, intent={self.intent is not None}, ended={self.ended})"

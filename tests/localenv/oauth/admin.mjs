@@ -7,6 +7,8 @@ const DEFAULTS = {
   withheld_scopes: [],
   token_ttl: 3600,
   token_format: "opaque",
+  pkce_required: true,
+  rotate_refresh_tokens: true,
 };
 
 const FIELDS = new Set([...Object.keys(DEFAULTS), "client_secret", "jwks", "redirect_uris", "response_types"]);

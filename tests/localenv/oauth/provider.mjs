@@ -2,9 +2,19 @@
 
 import * as crypto from "node:crypto";
 
+import { createInteractions } from "./interactions.mjs";
+
 export const PROTECTED_PATH = "/api/me";
 
-const extraClientProperties = ["allowed_scopes", "withheld_scopes", "token_ttl", "token_format"];
+const extraClientProperties = [
+  "allowed_scopes",
+  "withheld_scopes",
+  "token_ttl",
+  "token_format",
+  "pkce_required",
+  "rotate_refresh_tokens",
+];
+const OIDC_SCOPES = ["openid", "offline_access"];
 
 function signingKeys() {
   const rsa = crypto.generateKeyPairSync("rsa", { modulusLength: 2048 });
@@ -22,7 +32,7 @@ export function createProvider({ library, issuer, state, store }) {
     const format = Object.keys(resources).find((name) => resources[name] === resource);
     if (format === undefined) throw new errors.InvalidTarget("unknown resource");
     const allowed = client.allowed_scopes;
-    const refused = [...ctx.oidc.requestParamScopes].filter((scope) => !allowed.includes(scope));
+    const refused = [...ctx.oidc.requestParamScopes].filter((scope) => !allowed.includes(scope) && !OIDC_SCOPES.includes(scope));
     if (refused.length) throw new errors.InvalidScope("requested scope is not allowed", refused.join(" "));
     return {
       audience: resource,
@@ -45,10 +55,13 @@ export function createProvider({ library, issuer, state, store }) {
     clientAuthMethods: ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"],
     clientDefaults: { response_types: [], redirect_uris: [], grant_types: ["client_credentials"] },
     extraClientMetadata: { properties: extraClientProperties },
-    scopes: ["openid", "offline_access"],
+    scopes: OIDC_SCOPES,
+    interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
+    pkce: { required: (_ctx, client) => client.pkce_required },
     findAccount: (_ctx, id) => (state.users.has(id) ? { accountId: id, claims: () => ({ sub: id }) } : undefined),
     issueRefreshToken: (_ctx, client) => client.grantTypeAllowed("refresh_token"),
-    rotateRefreshToken: true,
+    // A refresh token that was rotated and comes again ends its whole grant: the library always does that.
+    rotateRefreshToken: (ctx) => ctx.oidc.client.rotate_refresh_tokens,
     ttl: {
       AccessToken: (_ctx, _token, client) => client.token_ttl,
       ClientCredentials: (_ctx, _token, client) => client.token_ttl,
@@ -157,11 +170,12 @@ export function createProvider({ library, issuer, state, store }) {
     return decodeURIComponent(Buffer.from(value, "base64").toString().split(":")[0].replaceAll("+", "%20"));
   }
 
+  const interactions = createInteractions({ provider, state });
   provider.use(async (ctx, next) => {
     const at = Date.now() / 1000;
     let clientId;
     if (ctx.path === PROTECTED_PATH && ctx.method === "GET") clientId = await protectedResource(ctx);
-    else await next();
+    else if (!(await interactions(ctx))) await next();
     state.record({
       at,
       endpoint: ctx.path,

@@ -87,6 +87,34 @@ SENTENCES: dict[str, tuple[dict[str, Any], Decision]] = {
     "a suspended Connection does nothing when its Secret is gone": ({"suspended": True, "published": None}, Rest(None)),
     "a Connection that cannot work says so": ({"problem": PROBLEM}, Blocked(PROBLEM)),
     "a Connection that cannot work does not try": ({"problem": PROBLEM, "inputs_digest": "two"}, Blocked(PROBLEM)),
+    "a repair that follows others closely is put off": (
+        {"published": PublishedFacts(intact=False), "repairs_from": NOW + MINUTE},
+        Rest(NOW + MINUTE),
+    ),
+    "changed inputs that follow others closely are put off": (
+        {"inputs_digest": "two", "repairs_from": NOW + MINUTE},
+        Rest(NOW + MINUTE),
+    ),
+    "a repair whose pause is over is made": (
+        {"published": PublishedFacts(intact=False), "repairs_from": NOW},
+        Acquire(Cause.DRIFT),
+    ),
+    "fresh credentials that somebody asked for are fetched": ({"asked": True}, Acquire(Cause.ASKED)),
+    "whoever asks while attempts fail gets one at once": (FAILING | {"asked": True}, Acquire(Cause.ASKED)),
+    "whoever asks for the first token gets an attempt at once": (
+        NEW | FAILING | {"attempted_digest": "one", "asked": True},
+        Acquire(Cause.RETRY),
+    ),
+    "whoever asks again and again is put off": (
+        {"asked": True, "repairs_from": NOW + MINUTE},
+        Rest(NOW + MINUTE),
+    ),
+    "a suspended Connection fetches nothing for whoever asks": ({"asked": True, "suspended": True}, Rest(None)),
+    "the first token is never put off as a repair": (NEW | {"repairs_from": NOW + MINUTE}, Acquire(Cause.FIRST)),
+    "a due token is never put off as a repair": (
+        {"next_refresh_at": NOW, "repairs_from": NOW + MINUTE},
+        Acquire(Cause.DUE),
+    ),
     "a static credential rests until something changes": (STATIC, Rest(None)),
     "a static credential follows its source": (STATIC | {"inputs_digest": "two"}, Acquire(Cause.INPUTS_CHANGED)),
     "a static credential's Secret is mended": (
@@ -120,6 +148,8 @@ any_facts = st.builds(
     nudged=st.booleans(),
     next_refresh_at=moments,
     expires_at=moments,
+    asked=st.booleans(),
+    repairs_from=moments,
 )
 
 
