@@ -1,7 +1,8 @@
 """The built-in catalogue from its files, and a connector from a `Connector` object. One set of checks for both.
 
-A file holds one connector (`name` and `evidence` beside the spec's fields), or a family: `family` with what its members
-share and `connectors` with the members. Members win; mappings merge; methods merge by name; other lists are replaced.
+A file holds one connector (`name` and `evidence` beside the spec's fields), or a family: `family` with what its
+members share and `connectors` with the members. Members win; mappings merge; methods merge by name; every other list
+is replaced.
 """
 
 import hashlib

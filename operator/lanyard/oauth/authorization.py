@@ -132,18 +132,24 @@ def _request(plan: Plan) -> AuthorizationRequest:
 
 def _hold_issuer(plan: Plan, request: AuthorizationRequest, unverified_issuer: str | None) -> None:
     """RFC 9207 2.4: an answer of another server is refused, also one that reports an error."""
-    if unverified_issuer is None or request.issuer is None:
+    # A generic connector does not know its server; whoever gives the issuer has it held.
+    issuer = render_text(request.issuer, plan.parameters) if request.issuer is not None else None
+    if unverified_issuer is None or issuer is None:
         if request.response_issuer == "required":
             raise _invalid(plan)
-    elif unverified_issuer != render_text(request.issuer, plan.parameters):
+    elif unverified_issuer != issuer:
         raise _invalid(plan)
 
 
 def _parameters(plan: Plan, request: AuthorizationRequest, unverified: Mapping[str, str]) -> dict[str, str]:
     """Every one that the connector names, held against what it declares; one that the user gave must come back equal.
 
-    One that must be known and did not come makes the answer useless.
+    One that must be known and did not come makes the answer useless; so does one that is not what the connector
+    expects there, such as the host of another shop.
     """
+    for sent, template in request.callback_expect.items():
+        if unverified.get(sent, "").lower() != (render_text(template, plan.parameters) or "").lower():
+            raise _invalid(plan)
     found: dict[str, str] = {}
     for sent, name in request.callback_params.items():
         declared = plan.connector.spec.parameters.get(name)
