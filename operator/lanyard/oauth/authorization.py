@@ -132,12 +132,11 @@ def _request(plan: Plan) -> AuthorizationRequest:
 
 def _hold_issuer(plan: Plan, request: AuthorizationRequest, unverified_issuer: str | None) -> None:
     """RFC 9207 2.4: an answer of another server is refused, also one that reports an error."""
-    # A generic connector does not know its server; whoever gives the issuer has it held.
-    issuer = render_text(request.issuer, plan.parameters) if request.issuer is not None else None
-    if unverified_issuer is None or issuer is None:
+    if unverified_issuer is None or request.issuer is None:
         if request.response_issuer == "required":
             raise _invalid(plan)
-    elif unverified_issuer != issuer:
+    # Servers of a generic connector share its redirect URI: one that names itself is taken only where it was named.
+    elif unverified_issuer != render_text(request.issuer, plan.parameters):
         raise _invalid(plan)
 
 

@@ -168,10 +168,13 @@ def test_the_issuer_is_compared_where_it_is_known() -> None:
     assert callback(plan, [("code", "a")]).code
 
 
-def test_an_issuer_that_nobody_gave_is_not_compared() -> None:
+def test_a_server_that_names_itself_is_taken_only_where_its_name_was_given() -> None:
+    """Otherwise another server, reached by the same redirect URI, could have its code sent here (RFC 9207 1)."""
     members = {"authorization": {"issuer": "{issuer}"}, "parameters": {"issuer": {"required": False}}}
     answer = [("code", "a"), ("iss", "https://login.example.com")]
-    assert callback(code_plan(**members), answer).code
+    assert callback(code_plan(**members), [("code", "a")]).code
+    with pytest.raises(ProviderError):
+        callback(code_plan(**members), answer)
     assert callback(code_plan(given={"issuer": "https://login.example.com"}, **members), answer).code
     with pytest.raises(ProviderError):
         callback(code_plan(given={"issuer": "https://other.example.com"}, **members), answer)
