@@ -1,4 +1,4 @@
-"""The command: `lanyard operator`, `lanyard gateway`."""
+"""The command: `lanyard operator`, `lanyard gateway`, `lanyard keys`."""
 
 import asyncio
 import os
@@ -8,6 +8,7 @@ from typing import NoReturn
 import click
 
 from lanyard import __version__
+from lanyard.entry.keys import keys
 from lanyard.entry.settings import SettingsError, read
 
 
@@ -15,6 +16,9 @@ from lanyard.entry.settings import SettingsError, read
 @click.version_option(__version__)
 def main() -> None:
     """Connections as code for Kubernetes."""
+
+
+main.add_command(keys)
 
 
 @main.command()
