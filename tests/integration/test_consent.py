@@ -492,7 +492,9 @@ def test_row_16_every_page_is_closed_to_others(team: Team) -> None:
     ]
     for answer in answers:
         policy = answer.headers["Content-Security-Policy"]
-        assert policy.startswith("default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'")
+        assert policy.startswith(
+            "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+        )
         assert "script" not in policy
         assert "unsafe" not in policy
         assert answer.headers["Cache-Control"] == "no-store"

@@ -214,6 +214,23 @@ def test_a_suspended_connection_asks_for_nothing_and_goes_on_when_it_is_resumed(
         assert token_of(cluster, "crm") == "s3cond-t0ken"
 
 
+@pytest.mark.spec("C4")
+def test_whoever_asks_gets_a_new_token_at_once_and_one_only(
+    operator: Any, cluster: Any, oauth: Any, client_id: str
+) -> None:
+    oauth.add_client(client_id, secret="s3cret", scopes=["read"])
+    cluster.secret("client", secret="s3cret")
+    asks(cluster, "crm", oauth.token_url, auth={"clientId": client_id, "scopes": ["read"]})
+    cluster.wait_ready("crm")
+    first, since = token_of(cluster, "crm"), oauth.marker()
+    cluster.merge("Connection", "crm", {"metadata": {"annotations": {"lanyard.dev/refresh": "2026-03-01T12:00:00Z"}}})
+    cluster.wait("Secret", "crm-token", lambda _: token_of(cluster, "crm") != first)
+    cluster.merge("Connection", "crm", {"spec": {"displayName": "CRM"}})
+    cluster.wait("Connection", "crm", lambda one: one["status"]["observedGeneration"] == one["metadata"]["generation"])
+    assert len(oauth.requests(since=since, client_id=client_id)) == 1
+    assert status_of(cluster.wait_ready("crm"), "TokenFresh") == "True"
+
+
 @pytest.mark.spec("C5", "K2")
 def test_a_method_that_is_not_built_yet_says_so(operator: Any, cluster: Any) -> None:
     cluster.connection("crm", connector="github", auth={"method": "authorizationCode", "clientId": "app"})

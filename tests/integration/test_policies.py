@@ -238,9 +238,9 @@ def policies(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.spec("C2", "C12")
 def test_policies_are_off_when_the_values_say_so() -> None:
-    off = {"policies": {"lockedFields": {"enabled": False}, "sharedNamespaces": {"enabled": False}}}
-    assert policies(off) == {}
-    assert set(policies({})) == {"lanyard-locked-fields", "lanyard-shared-namespaces"}
+    shipped = ("consent", "lockedFields", "sharedNamespaces")
+    assert policies({"policies": {name: {"enabled": False} for name in shipped}}) == {}
+    assert set(policies({})) == {"lanyard-consent", "lanyard-locked-fields", "lanyard-shared-namespaces"}
 
 
 @pytest.mark.spec("C2", "C12")

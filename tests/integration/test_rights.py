@@ -19,6 +19,8 @@ from support.people import bind, eventually
 
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:lanyard-operator"
+GATEWAY = f"system:serviceaccount:{NAMESPACE}:lanyard-gateway"
+EXCHANGE = "lanyard-exchange"
 NARROW_RELEASE = "lanyard-narrow"
 NARROW = f"system:serviceaccount:{NARROW_RELEASE}:lanyard-operator"
 
@@ -100,6 +102,18 @@ def test_the_operator_may_do_what_is_documented_and_nothing_else(access: Access)
         )
 
 
+def test_the_gateway_may_do_what_is_documented_and_nothing_else(access: Access) -> None:
+    tables = documented("rights-gateway")
+    # RBAC gives this one for a single object, so a question without a name is answered with no.
+    lease = frozenset({("coordination.k8s.io", "leases", "get")})
+    assert set(tables) == {"cluster", f"`{EXCHANGE}`"}
+    for namespace in ("", "default", NAMESPACE, "kube-system"):
+        allowed = access.everything(GATEWAY, namespace) - basic_rights(access, namespace)
+        assert allowed == tables["cluster"], namespace
+    allowed = access.everything(GATEWAY, EXCHANGE) - basic_rights(access, EXCHANGE)
+    assert allowed == tables["cluster"] | tables[f"`{EXCHANGE}`"] - lease
+
+
 @pytest.mark.parametrize(
     ("group", "resource", "verb"),
     [
@@ -168,10 +182,11 @@ def narrow(kubernetes: Any) -> Iterator[str]:
     values = {
         "nameOverride": "narrow",
         "serviceAccount": {"name": "lanyard-operator"},
+        "gateway": {"enabled": False},
         "scope": {"namespaces": [SERVED]},
         "crds": {"enabled": False},
         "rbac": {"aggregate": False, "serviceBinding": False},
-        "policies": {"lockedFields": {"enabled": False}, "sharedNamespaces": {"enabled": False}},
+        "policies": {name: {"enabled": False} for name in ("consent", "lockedFields", "sharedNamespaces")},
     }
     install_chart(kubernetes, namespace=NARROW_RELEASE, values=values)
     yield NARROW

@@ -99,16 +99,25 @@ def cached(tool: Tool) -> Path | None:
 
 def oauth_modules() -> Path:
     """The folder that holds the `node_modules` of the OAuth server, installed by `npm ci` when it is missing."""
-    source = HERE / "oauth"
+    return _modules("oauth", "oauth-server")
+
+
+def axe() -> Path:
+    """The accessibility checker: one script that is run inside a page."""
+    return _modules("axe", "axe") / "node_modules" / "axe-core" / "axe.min.js"
+
+
+def _modules(folder: str, name: str) -> Path:
+    source = HERE / folder
     digest = hashlib.sha256((source / "package-lock.json").read_bytes()).hexdigest()[:12]
 
-    def install(folder: Path) -> None:
-        for name in ("package.json", "package-lock.json", ".npmrc"):
-            if (source / name).exists():
-                shutil.copy(source / name, folder)
-        _run([*toolchain.npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder, {})
+    def install(target: Path) -> None:
+        for file in ("package.json", "package-lock.json", ".npmrc"):
+            if (source / file).exists():
+                shutil.copy(source / file, target)
+        _run([*toolchain.npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], target, {})
 
-    return once(f"oauth-server-{digest}", install)
+    return once(f"{name}-{digest}", install)
 
 
 def ensure(*, kubernetes: bool = True, vault: bool = True, oauth: bool = True) -> None:

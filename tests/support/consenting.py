@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -202,7 +203,9 @@ class Team:
                 result: ConsentRecord = await act(store, found)
                 return result
 
-        return asyncio.run(play())
+        # In a thread of its own: a test that drives a browser has a loop in this one.
+        with ThreadPoolExecutor(1) as alone:
+            return alone.submit(asyncio.run, play()).result()
 
     def read_record(self, name: str = "crm") -> ConsentRecord:
         async def same(_: ConsentStore, record: ConsentRecord) -> ConsentRecord:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from lanyard.entry.pages.layout import Page
+from lanyard.entry.pages.layout import ICON_PATH, STYLE_PATH, Page
 from lanyard.entry.pages.troubles import away_page, bad_request_page, busy_page, fault_page, no_page
 from lanyard.errors import KubernetesError
 
@@ -19,7 +19,9 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # form-action is given by each page: a form that ends at the provider passes through redirects, which browsers check.
-_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action {forms}"
+_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action {forms}"
+)
 _HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -32,6 +34,7 @@ _HEADERS = {
     "Server": "lanyard",
 }
 _KEPT = 20_000
+_ALWAYS = {"/healthz", "/readyz", STYLE_PATH, ICON_PATH}
 
 
 class Limiter:
@@ -103,9 +106,8 @@ def guard(limiter: Limiter, proxies: Sequence[Network], live: Callable[[], bool]
 async def _answer(
     request: web.Request, handler: Handler, limiter: Limiter, proxies: Sequence[Network], live: Callable[[], bool]
 ) -> web.StreamResponse:
-    route = request.match_info.route
     try:
-        if route.name in {"health", "style"}:
+        if request.path in _ALWAYS:
             return await handler(request)
         asker = client_address(request.remote or "", request.headers.getall("X-Forwarded-For", []), proxies)
         seconds = limiter.wait(asker)

@@ -2,14 +2,14 @@
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 from aiohttp import web
 
 from lanyard.entry.gateway_guard import Limiter, Network, guard, page_response
 from lanyard.entry.pages.consent import approved_page, ended_page, path_of, unapproved_page, underway_page
-from lanyard.entry.pages.layout import STYLE, STYLE_PATH, Page
+from lanyard.entry.pages.layout import ICON, ICON_PATH, STYLE, STYLE_PATH, Page
 from lanyard.entry.pages.troubles import busy_page, trouble_page
 from lanyard.flows.browsers import opened_browser, sealed_browser
 from lanyard.flows.consent import (
@@ -67,10 +67,10 @@ class GatewayRoutes:
         app.router.add_post(place, self._start)
         app.router.add_post(f"{place}/again", self._again)
         app.router.add_get(f"/oauth/callback/{{connector:{_NAME}}}", self._callback, allow_head=False)
-        app.router.add_get(STYLE_PATH, _style, name="style")
-        health = app.router.add_resource("/healthz", name="health")
-        health.add_route("GET", _healthy)
-        app.router.add_resource("/readyz", name="ready").add_route("GET", self._ready)
+        for path, kind, content in ((STYLE_PATH, "text/css", STYLE), (ICON_PATH, "image/svg+xml", ICON)):
+            app.router.add_get(path, _asset(kind, content))
+        app.router.add_get("/healthz", _healthy)
+        app.router.add_get("/readyz", self._ready)
         return app
 
     async def _look(self, request: web.Request) -> web.StreamResponse:
@@ -183,8 +183,11 @@ async def _form_token(request: web.Request) -> str:
     return token if isinstance(token, str) else ""
 
 
-async def _style(_: web.Request) -> web.Response:
-    return web.Response(text=STYLE, content_type="text/css", headers={"Cache-Control": "public, max-age=3600"})
+def _asset(kind: str, content: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text=content, content_type=kind, headers={"Cache-Control": "public, max-age=3600"})
+
+    return answer
 
 
 async def _healthy(_: web.Request) -> web.Response:

@@ -86,8 +86,11 @@ class Connect:
             case Blocked():
                 await self._report(record, gathered, Result(), now + self._pace.on_change, queue)
             case Publish() | Acquire():
+                # What is asked for while this runs is another question.
+                asked, record.ask = record.ask, False
                 outcome = await self._act(record, memory, gathered, decision)
                 if isinstance(outcome, Waiting):
+                    record.ask = record.ask or asked
                     await self._wait(record, gathered, outcome, queue)
                     return
                 record.nudged = False

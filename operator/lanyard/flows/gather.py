@@ -97,6 +97,7 @@ class Gatherer:
             received=received is not None and received.digest == digest and received.is_live(self._clock()),
             failed_attempts=counted(status.get("failedAttempts")),
             nudged=record.nudged,
+            asked=record.ask,
             next_refresh_at=moment(status.get("nextRefreshAt")),
             expires_at=moment(status.get("expiresAt")),
             # A change of the object itself is somebody's wish and never put off.

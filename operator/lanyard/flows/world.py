@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from lanyard.api.meta import REFRESH_ANNOTATION
 from lanyard.flows.keys import Key, What
+from lanyard.rules.status import moment
 
 Sources = tuple[Key, ...]
 
@@ -51,6 +53,9 @@ class Record:
     sources: Sources = ()
     nudged: bool = False
     """True when something it failed on works again."""
+    asked: str = ""
+    """When somebody asked for fresh credentials, as written; `ask` until an attempt has answered it."""
+    ask: bool = False
     told: bytes | None = None
     """The status that the API server took last, while it has not taken `status`."""
     refused: int = 0
@@ -102,12 +107,17 @@ class World:
             self.forget(key, metadata["uid"])
             return
         known = self.objects[what].get(key)
+        asked = (metadata.get("annotations") or {}).get(REFRESH_ANNOTATION, "")
         if known is not None and known.uid == metadata["uid"] and known.generation >= metadata.get("generation", 0):
+            if known.generation == metadata.get("generation", 0) and asked != known.asked:
+                known.asked, known.ask = asked, bool(asked)
+                self.wake(key)
             return
         spec: dict[str, Any] = body.get("spec") or {}
         if known is not None and known.uid == metadata["uid"]:
             record = known
             record.generation, record.spec = metadata.get("generation", 0), _text(spec)
+            record.ask = record.ask or (bool(asked) and asked != record.asked)
         else:
             if known is not None:
                 self._unlink(known)
@@ -115,8 +125,12 @@ class World:
             status = body.get("status") or {}
             record = Record(key, sys.intern(metadata["uid"]), metadata.get("generation", 0), _text(spec), _text(status))
             self.objects[what][key] = record
+            # Statuses have whole seconds: what was fetched in the second of the question has answered it.
+            when, refreshed = moment(asked), moment(status.get("lastRefreshedAt"))
+            record.ask = when is not None and refreshed is not None and when > refreshed
             if what is What.ASSET and "version" in status:
                 self.asset_versions[key] = status["version"]
+        record.asked = asked
         self._link(record, self.sources_of(key, spec))
         self.wake(key)
         self.touch(key)

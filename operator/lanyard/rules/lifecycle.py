@@ -15,6 +15,7 @@ class Cause(Enum):
     INPUTS_CHANGED = "what the credentials are made from has changed"
     DRIFT = "the published Secret is not what was written"
     RETRY = "an earlier attempt failed"
+    ASKED = "somebody asked for fresh credentials"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class Facts:
     """True when what an attempt failed on works again."""
     next_refresh_at: datetime | None
     expires_at: datetime | None
+    asked: bool = False
+    """True when somebody asked for fresh credentials and no attempt was made since."""
     repairs_from: datetime | None = None
     """Not before this what was published is made anew: somebody else may be undoing it. None puts nothing off."""
 
@@ -83,8 +86,10 @@ def decide(facts: Facts, now: datetime) -> Decision:
         return Blocked(facts.problem)
     if facts.inputs_digest != facts.attempted_digest:
         return Acquire(Cause.FIRST) if facts.published is None else _repair(facts, now, Cause.INPUTS_CHANGED)
+    if facts.asked and facts.published is not None:
+        return _repair(facts, now, Cause.ASKED)
     if facts.failed_attempts:
-        if facts.nudged:
+        if facts.nudged or facts.asked:
             return Acquire(Cause.RETRY)
         return _at(facts.next_refresh_at, now, Cause.RETRY, facts.expires_at)
     if facts.published is None:

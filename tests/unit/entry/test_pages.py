@@ -42,7 +42,7 @@ PAGES = {
     "declined": ended(error="denied"),
     "refused": ended(error="refused"),
     "lost": ended(Reason.AUTHORIZATION_LOST.value),
-    "failed": ended(Reason.AUTHORIZATION_FAILED.value),
+    "failed": ended(Reason.CLIENT_REJECTED.value),
     **{trouble.value: trouble_page(trouble, "sales/crm") for trouble in Trouble},
     "no page": no_page(),
     "bad request": bad_request_page(),

@@ -83,6 +83,57 @@ def test_a_new_generation_replaces_the_spec_and_keeps_the_memory(world: World, w
     assert woken == [CONNECTION]
 
 
+def ask(world: World, when: str, **members: Any) -> None:
+    found = body(CONNECTION, **members)
+    found["metadata"]["annotations"] = {"lanyard.dev/refresh": when}
+    world.observe(What.CONNECTION, found)
+
+
+@pytest.mark.spec("C4")
+def test_whoever_asks_for_fresh_credentials_wakes_the_object_once(world: World, woken: Woken) -> None:
+    see(world, CONNECTION)
+    record = world.get(CONNECTION)
+    assert record is not None
+    assert not record.ask
+    woken.take()
+    ask(world, "2026-03-01T12:00:00Z")
+    assert (record.ask, woken.take()) == (True, [CONNECTION])
+    record.ask = False
+    ask(world, "2026-03-01T12:00:00Z")
+    assert (record.ask, woken.take()) == (False, [])
+    ask(world, "2026-03-01T12:00:01Z", generation=2)
+    assert record.ask
+
+
+@pytest.mark.spec("C4")
+@pytest.mark.parametrize(
+    ("asked", "refreshed", "open_still"),
+    [
+        ("2026-03-01T12:00:01Z", "2026-03-01T12:00:00Z", True),
+        ("2026-03-01T12:00:00Z", "2026-03-01T12:00:00Z", False),
+        ("2026-03-01T11:00:00Z", "2026-03-01T12:00:00Z", False),
+        ("2026-03-01T12:00:01Z", None, False),
+        ("soon", "2026-03-01T12:00:00Z", False),
+        ("2026-03-01", "2026-03-01T12:00:00Z", False),
+    ],
+    ids=[
+        "asked after the last token",
+        "asked in the second of the last token",
+        "answered before",
+        "nothing to compare with",
+        "no date",
+        "a date without a time zone",
+    ],
+)
+def test_a_restart_finds_what_nobody_has_answered(
+    world: World, asked: str, refreshed: str | None, open_still: bool
+) -> None:
+    ask(world, asked, status={"lastRefreshedAt": refreshed} if refreshed else {})
+    record = world.get(CONNECTION)
+    assert record is not None
+    assert record.ask is open_still
+
+
 def test_an_older_generation_that_comes_late_changes_nothing(world: World, woken: Woken) -> None:
     see(world, CONNECTION, generation=3)
     woken.clear()

@@ -99,6 +99,17 @@ SENTENCES: dict[str, tuple[dict[str, Any], Decision]] = {
         {"published": PublishedFacts(intact=False), "repairs_from": NOW},
         Acquire(Cause.DRIFT),
     ),
+    "fresh credentials that somebody asked for are fetched": ({"asked": True}, Acquire(Cause.ASKED)),
+    "whoever asks while attempts fail gets one at once": (FAILING | {"asked": True}, Acquire(Cause.ASKED)),
+    "whoever asks for the first token gets an attempt at once": (
+        NEW | FAILING | {"attempted_digest": "one", "asked": True},
+        Acquire(Cause.RETRY),
+    ),
+    "whoever asks again and again is put off": (
+        {"asked": True, "repairs_from": NOW + MINUTE},
+        Rest(NOW + MINUTE),
+    ),
+    "a suspended Connection fetches nothing for whoever asks": ({"asked": True, "suspended": True}, Rest(None)),
     "the first token is never put off as a repair": (NEW | {"repairs_from": NOW + MINUTE}, Acquire(Cause.FIRST)),
     "a due token is never put off as a repair": (
         {"next_refresh_at": NOW, "repairs_from": NOW + MINUTE},
@@ -137,6 +148,7 @@ any_facts = st.builds(
     nudged=st.booleans(),
     next_refresh_at=moments,
     expires_at=moments,
+    asked=st.booleans(),
     repairs_from=moments,
 )
 

@@ -7,6 +7,7 @@ from importlib.resources import files
 from lanyard.entry.pages.markup import NOTHING, Markup, element, join, text
 
 STYLE_PATH = "/assets/lanyard.css"
+ICON_PATH = "/assets/lanyard.svg"
 STYLE = files("lanyard.entry.pages").joinpath("lanyard.css").read_text("utf-8")
 
 _MARK = Markup(
@@ -33,6 +34,13 @@ _STEPS = {
 }
 
 
+ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><rect width="24" height="24" rx="5" fill="#0b5bd3"/>'
+    '<path d="M8 4v5a4 4 0 0 0 8 0V4M12 13v3" fill="none" stroke="#fff" stroke-width="2" stroke-linecap="round"/>'
+    '<rect x="9" y="16" width="6" height="4.5" rx="1.2" fill="#fff"/></svg>'
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """A whole answer. `refresh` seconds until the browser asks again (0: never); `forms_to` may take its forms."""
@@ -53,6 +61,7 @@ class Page:
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             '<meta name="color-scheme" content="light dark">\n<meta name="robots" content="noindex">\n'
             f"<title>{text(self.title)} · Lanyard</title>\n"
+            f'<link rel="icon" href="{ICON_PATH}" type="image/svg+xml">\n'
             f'<link rel="stylesheet" href="{STYLE_PATH}">\n</head>\n<body>\n'
             f'<header class="top"><span class="brand">{_MARK}<span>Lanyard</span></span></header>\n'
             f'<main class="card">\n{_steps(self.step)}\n<h1>{text(self.title)}</h1>\n{self.body}\n</main>\n'

@@ -2,7 +2,7 @@
 
 import click
 
-from lanyard.api.meta import GROUP
+from lanyard.api.meta import REFRESH_ANNOTATION
 from lanyard.entry.plugin import screen
 from lanyard.entry.plugin.conditions import KIND, is_ready
 from lanyard.entry.plugin.kubectl import Kubectl, Object
@@ -10,9 +10,6 @@ from lanyard.entry.plugin.options import Length, Outside, output, where
 from lanyard.entry.plugin.screen import Glyph
 from lanyard.entry.plugin.times import parsed, stamp
 from lanyard.entry.plugin.waiting import failed, wait_for
-
-REFRESH_ANNOTATION = f"{GROUP}/refresh"
-"""On a Connection: RFC 3339; the operator makes one attempt for each new value."""
 
 
 @click.command()
