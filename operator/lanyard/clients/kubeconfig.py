@@ -1,5 +1,6 @@
-"""How to reach the API server: in a pod from the mounted ServiceAccount, elsewhere from a kubeconfig file, or through a
-person's own kubectl.
+"""How to reach the API server.
+
+In a pod from the mounted ServiceAccount, elsewhere from a kubeconfig file, or through a person's own kubectl.
 """
 
 import base64

@@ -17,8 +17,8 @@ import click
 from lanyard.clients.kube import Kube
 from lanyard.clients.kubeconfig import KubeConfig
 from lanyard.clients.kubectl_proxy import KubectlProxyError, through_kubectl
+from lanyard.entry.identity import kube_config
 from lanyard.entry.settings import Settings, SettingsError, read
-from lanyard.entry.wiring import kube_config
 from lanyard.errors import KubernetesError
 from lanyard.flows import keyrings
 from lanyard.flows.keyrings import KeyringCommandError, NewKey
@@ -29,11 +29,11 @@ Work = Callable[[RingStore, Settings], Awaitable[None]]
 _LINE = "{:<8}{:<24}{:<22}{:<9}{}"
 
 
-def init(context: str | None) -> None:
+def init(ring: str, context: str | None) -> None:
     async def work(store: RingStore, _: Settings) -> None:
-        made = await keyrings.init(store, {ring: _new_key() for ring in Ring}, now=_now())
-        for ring, new in made.items():
-            click.echo(f"ring {ring}: {'made' if new else 'there already, left as it is'}")
+        made = await keyrings.init(store, {one: _new_key() for one in _chosen(ring)}, now=_now())
+        for one, new in made.items():
+            click.echo(f"ring {one}: {'made' if new else 'there already, left as it is'}")
 
     _run(work, context)
 
@@ -72,12 +72,16 @@ def status(ring: str, context: str | None) -> None:
     _run(_each(ring, show), context)
 
 
+def _chosen(ring: str) -> tuple[Ring, ...]:
+    return tuple(Ring) if ring == "all" else (Ring(ring),)
+
+
 def _each(chosen: str, act: Callable[[RingStore, Ring, Settings], Awaitable[None]]) -> Work:
     """One ring or all of them: what is refused for one is still done for the others."""
 
     async def work(store: RingStore, settings: Settings) -> None:
         refused = []
-        for ring in tuple(Ring) if chosen == "all" else (Ring(chosen),):
+        for ring in _chosen(chosen):
             try:
                 await act(store, ring, settings)
             except KeyringCommandError as error:

@@ -1,4 +1,4 @@
-"""`lanyard keys`: what a person or the chart's Job types. What is done is in keyring_commands.py, loaded when needed."""
+"""`lanyard keys`: what a person or the chart's Job types. What is done is in keyring_commands.py, loaded late."""
 
 import importlib
 import sys
@@ -18,10 +18,11 @@ def keys() -> None:
 
 
 @keys.command()
+@_ring_option
 @_context_option
-def init(context: str | None) -> None:
+def init(ring: str, context: str | None) -> None:
     """Make the rings that are missing. Refused when something is stored whose key is not there (KeyringLost)."""
-    _commands().init(context)
+    _commands().init(ring, context)
 
 
 @keys.command()

@@ -21,10 +21,10 @@ from lanyard.api.meta import CONNECTION_UID_LABEL, READABLE_LABEL
 from lanyard.clients.egress import EgressPolicy
 from lanyard.clients.http import Outbound
 from lanyard.clients.kube import Kube
-from lanyard.clients.kubeconfig import KubeConfig, from_file, in_cluster
 from lanyard.clients.proxies import ProxySettings
 from lanyard.clients.reflector import Reflector
 from lanyard.connectors.loader import load_catalogue
+from lanyard.entry.identity import kube_config
 from lanyard.entry.settings import SecretAccess, Settings, SettingsError
 from lanyard.entry.telemetry import HealthServer, ObjectCollector
 from lanyard.entry.watch import Watcher
@@ -256,18 +256,6 @@ class Operator:
                 float(self._cache.evictions),
             ),
         }
-
-
-def kube_config(settings: Settings) -> KubeConfig:
-    """SettingsError when there is no way to reach an API server."""
-    try:
-        return from_file(settings.kubeconfig) if settings.kubeconfig is not None else in_cluster(os.environ)
-    except ValueError as error:
-        raise SettingsError(f"LANYARD_KUBECONFIG: {error}") from None
-    except OSError as error:
-        raise SettingsError(f"LANYARD_KUBECONFIG: the file cannot be read ({type(error).__name__})") from None
-    except KeyError:
-        raise SettingsError("LANYARD_KUBECONFIG is not set, and this is not a pod: give a kubeconfig file") from None
 
 
 def _outbound(settings: Settings) -> Outbound:

@@ -1,8 +1,8 @@
-"""The Secrets that keyrings are mounted from, and who still needs which key. For `lanyard keys`; no process reads its
-ring this way.
+"""The Secrets that keyrings are mounted from, and what still needs which key.
 
-A key may be taken away only when nothing that is stored was sealed with it. What counts is the sealed text itself, not
-a label that says so: every value of a Secret in our places that looks like one is counted, whoever wrote it.
+For `lanyard keys`; a process reads its ring from the mounted file. A key may be taken away only when nothing that is
+stored was sealed with it. What counts is the sealed text itself, not a label that says so: every value of a Secret in
+our places that looks like one is counted, whoever wrote it.
 """
 
 import base64
