@@ -88,10 +88,10 @@ async def rotate(store: RingStore, ring: Ring, new: NewKey, *, now: datetime, ac
     return active_from
 
 
-async def retire(store: RingStore, ring: Ring, *, now: datetime) -> Retired:
-    """Take away keys that seal no more and that nothing needs."""
+async def retire(store: RingStore, ring: Ring, *, now: datetime, after: timedelta = RETIRE_AFTER) -> Retired:
+    """Take away keys that have not sealed for `after` and that nothing needs."""
     found = await _there(store, ring)
-    older = _superseded(found.keys, now)
+    older = _superseded(found.keys, now - after)
     if not older:
         return Retired((), {})
     references = await store.references(ring)
@@ -117,10 +117,9 @@ def _state(key: RingKey, seals: str, now: datetime) -> str:
     return "opens" if key.active_from <= now else "to come"
 
 
-def _superseded(keys: Sequence[RingKey], now: datetime) -> list[RingKey]:
-    """Keys that have not sealed for long enough. `keys` are newest first."""
-    active = [one for one in keys if one.active_from <= now]
-    return [one for newer, one in itertools.pairwise(active) if newer.active_from + RETIRE_AFTER <= now]
+def _superseded(keys: Sequence[RingKey], since: datetime) -> list[RingKey]:
+    """Keys that another was active instead of by then. `keys` are newest first."""
+    return [one for newer, one in itertools.pairwise(keys) if newer.active_from <= since]
 
 
 async def _there(store: RingStore, ring: Ring) -> RingSecret:
