@@ -108,11 +108,27 @@ def test_viewers_of_the_catalogue_are_bound_when_named() -> None:
     assert OPERATOR in bindings
 
 
+def network_policies(values: dict[str, Any]) -> dict[str, Any]:
+    return {one["metadata"]["name"]: one["spec"] for one in rendered(values) if one["kind"] == "NetworkPolicy"}
+
+
+@pytest.mark.parametrize("peers", [[], [{"namespaceSelector": {"matchLabels": {"name": "ingress"}}}]])
+def test_the_gateway_is_reached_by_browsers_and_reaches_the_api_server_only(peers: list[Any]) -> None:
+    reach = {"cidrs": ["10.0.0.1/32"], "ports": [6443]}
+    values = {"networkPolicy": {"gateway": {"from": peers}, "egress": {"apiServer": reach}}}
+    policy = network_policies(values)["lanyard-gateway"]
+    assert policy["ingress"] == [{"ports": [{"port": 8443, "protocol": "TCP"}]} | ({"from": peers} if peers else {})]
+    assert policy["egress"] == [
+        {"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}], "ports": [{"port": 6443, "protocol": "TCP"}]}
+    ]
+    assert "lanyard-gateway" not in network_policies({"gateway": {"enabled": False}})
+
+
 @pytest.mark.spec("C15")
 def test_the_network_policy_lets_in_metrics_only_and_out_what_is_listed() -> None:
     vault = {"to": [{"ipBlock": {"cidr": "10.1.2.3/32"}}], "ports": [{"port": 8200, "protocol": "TCP"}]}
     values = {"networkPolicy": {"egress": {"apiServer": {"cidrs": ["10.0.0.1/32"], "ports": [6443]}, "extra": [vault]}}}
-    policy = next(one["spec"] for one in rendered(values) if one["kind"] == "NetworkPolicy")
+    policy = network_policies(values)["lanyard-operator"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     assert [rule["ports"] for rule in policy["ingress"]] == [[{"port": 8080, "protocol": "TCP"}]]
     dns, api_server, providers, extra = policy["egress"]

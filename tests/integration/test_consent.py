@@ -3,21 +3,42 @@
 Rows are those of the consent checklist (research/peers-oauth.md 8d) that concern the gateway.
 """
 
+import asyncio
 import json
 import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from lanyard.api.meta import CONNECTION_UID_LABEL
+from lanyard.clients.kube import Kube
+from lanyard.clients.kubeconfig import from_file
+from lanyard.errors import KubernetesError, LanyardError
 from lanyard.flows.browsers import opened_browser, sealed_browser
+from lanyard.flows.tidy import ConsentTidy
+from lanyard.reasons import Reason
+from lanyard.rules.consent import Outcome
 from lanyard.sensitive import Sensitive
+from lanyard.stores.consents import EXPIRES_ANNOTATION, ConsentRecord, ConsentStore
 from lanyard.stores.keyring import Keyring
-from support.consenting import APPROVER, LEASES, PASSWORD, SCOPES, SECRETS, Team, drop_lease, hold_lease, state_of
+from support.consenting import (
+    APPROVER,
+    EXCHANGE,
+    LEASES,
+    MERGE,
+    PASSWORD,
+    SCOPES,
+    SECRETS,
+    Team,
+    drop_lease,
+    hold_lease,
+    state_of,
+)
 from support.gateway import COOKIE, Visitor, page_text, query_of
 from support.people import eventually
 
@@ -77,6 +98,41 @@ def test_row_1_of_two_answers_at_once_one_is_taken_also_by_two_gateways(
     assert statuses == [303] + [400] * 7
     other.stop()
     assert team.token_requests() == 0
+
+
+@pytest.mark.parametrize("step", ["answer", "claim", "finish"])
+def test_row_1_every_step_is_made_once_on_what_was_read(team: Team, step: str) -> None:
+    """Two that have read the same record: one is first, the other is told 409."""
+    visitor = team.visitor()
+    back = team.answered(visitor)
+    if step != "answer":
+        visitor.get(back)
+    acts: dict[str, Callable[[ConsentStore, ConsentRecord], Any]] = {
+        "answer": lambda store, record: store.answer(record, record.consent, now=datetime.now(UTC)),
+        "claim": lambda store, record: store.claim(record),
+        "finish": lambda store, record: store.finish(record, Outcome("AuthorizationLost")),
+    }
+
+    async def twice(store: ConsentStore, record: ConsentRecord) -> ConsentRecord:
+        first: ConsentRecord = await acts[step](store, record)
+        with pytest.raises(KubernetesError) as late:
+            await acts[step](store, record)
+        assert late.value.code == 409
+        return first
+
+    assert team.operate(twice).phase.value == {"answer": "answered", "claim": "claimed", "finish": "done"}[step]
+
+
+def test_a_record_that_was_moved_to_another_connection_does_not_open(team: Team) -> None:
+    visitor = team.visitor()
+    visitor.get(team.answered(visitor))
+    (record,) = team.records()
+    change = {"metadata": {"labels": {CONNECTION_UID_LABEL: "another"}}}
+    answer = team.cluster.client.patch(f"{SECRETS}/{record['metadata']['name']}", json=change, headers=MERGE)
+    assert answer.status_code == 200
+    with pytest.raises(LanyardError) as refused:
+        team.read_record()
+    assert refused.value.reason is Reason.STATE_INVALID
 
 
 def test_row_1_an_answer_after_ten_minutes_is_too_late(team: Team) -> None:
@@ -602,6 +658,29 @@ def test_a_person_may_begin_again_after_it_ended(team: Team) -> None:
     anew = visitor.press(declined, "Authorize again")
     assert (anew.status_code, anew.headers["Location"]) == (303, f"/connect/{team.name}/crm")
     assert visitor.get(team.answered(visitor)).status_code == 303
+
+
+def test_a_record_whose_time_is_over_is_taken_away_and_a_live_one_stays(team: Team) -> None:
+    visitor = team.visitor()
+    team.sent(visitor)
+    team.sent(team.visitor(), team.second())
+    (old,) = team.records()
+    change = {"metadata": {"annotations": {EXPIRES_ANNOTATION: "2026-01-01T00:00:00.000Z"}}}
+    answer = team.cluster.client.patch(f"{SECRETS}/{old['metadata']['name']}", json=change, headers=MERGE)
+    assert answer.status_code == 200
+    kubeconfig = team.environment.kubernetes.service_account_kubeconfig("lanyard-system", "lanyard-gateway")
+
+    async def sweep() -> None:
+        async with Kube(from_file(kubeconfig)) as kube:
+            tidy = ConsentTidy(kube, EXCHANGE, lambda: datetime.now(UTC))
+            tidy.replace([tidy.slim(one["metadata"]) for one in (*team.records(), *team.records("second"))], "1")
+            await tidy.sweep()
+            await tidy.sweep()
+
+    asyncio.run(sweep())
+    assert team.records() == []
+    assert len(team.records("second")) == 1
+    assert "Approve this browser" in page_text(team.visitor().get(team.page_url()))
 
 
 # how it is asked

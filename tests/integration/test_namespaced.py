@@ -24,7 +24,10 @@ def served(kubernetes: Any, operator_process: Callable[..., Any]) -> Iterator[tu
         "scope": {"namespaces": [SERVED]},
         "crds": {"enabled": False},
         "rbac": {"aggregate": False, "serviceBinding": False},
-        "policies": {"lockedFields": {"enabled": False}, "sharedNamespaces": {"enabled": False}},
+        "policies": {name: {"enabled": False} for name in ("consent", "lockedFields", "sharedNamespaces")},
+        # What all releases share is not this one's to take away at the end.
+        "gateway": {"enabled": False},
+        "exchange": {"create": False},
     }
     account = install_chart(kubernetes, namespace=RELEASE, values=values)
     kubeconfig = kubernetes.service_account_kubeconfig(RELEASE, account)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -38,6 +39,8 @@ class Api:
         self.cuts = 0
         self.politely = False
         self.watching = 0
+        self.whole = False
+        """True where objects have a spec beside their metadata."""
 
     def asked(self, sort: str) -> list[web.Request]:
         return [request for kind, request in self.requests if kind == sort]
@@ -56,10 +59,12 @@ class Api:
 
     async def _record(self, event: str, name: str) -> None:
         metadata = {"name": name, "namespace": "sales", "uid": f"uid-{name}", "resourceVersion": str(self.version + 1)}
+        spec = {"spec": {"version": str(self.version + 1)}} if self.whole else {}
         self.objects.pop(name, None)
         if event in {"ADDED", "MODIFIED"}:
             self.objects[name] = metadata
-        await self._append(event, {"metadata": metadata if name else {"resourceVersion": str(self.version + 1)}})
+        bookmark = {"resourceVersion": str(self.version + 1)}
+        await self._append(event, {"metadata": metadata if name else bookmark, **spec})
 
     async def _append(self, event: str, body: dict[str, Any]) -> None:
         self.version += 1
@@ -87,7 +92,9 @@ class Api:
         metadata: dict[str, Any] = {"resourceVersion": str(self.version)}
         if begin + PAGE < len(self.objects):
             metadata["continue"] = str(begin + PAGE)
-        items = [{"metadata": self.objects[name]} for name in names]
+        items: list[dict[str, Any]] = [{"metadata": self.objects[name]} for name in names]
+        if self.whole:
+            items = [one | {"spec": {"version": one["metadata"]["resourceVersion"]}} for one in items]
         return web.json_response({"metadata": metadata, "items": items})
 
     async def _watched(self, request: web.Request) -> web.StreamResponse:
@@ -152,11 +159,13 @@ class Names:
 class Watching:
     """A reflector at work."""
 
-    def __init__(self, api: Api, kube: Kube) -> None:
+    def __init__(self, api: Api, kube: Kube, mirror: Names, **more: Any) -> None:
         self.api = api
-        self.mirror = Names()
+        self.mirror = mirror
         self.pauses: list[float] = []
-        self.reflector: Reflector[Any] = Reflector(kube, PATH, self.mirror, selector=SELECTOR, sleep=self._sleep)
+        self.reflector: Reflector[Any] = Reflector(
+            kube, PATH, self.mirror, selector=SELECTOR, sleep=self._sleep, **more
+        )
 
     async def _sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
@@ -178,7 +187,14 @@ class Watching:
 
 
 @asynccontextmanager
-async def watching(api: Api, **identity: Any) -> AsyncIterator[Watching]:
+async def watching(
+    api: Api,
+    *,
+    mirror: Names | None = None,
+    metadata_only: bool = True,
+    clock: Callable[[], float] = time.monotonic,
+    **identity: Any,
+) -> AsyncIterator[Watching]:
     app = web.Application()
     app.router.add_get(PATH, api.answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -187,7 +203,7 @@ async def watching(api: Api, **identity: Any) -> AsyncIterator[Watching]:
     await site.start()
     server = f"http://127.0.0.1:{runner.addresses[0][1]}"
     async with Kube(KubeConfig(server=server, **(identity or {"token": Sensitive("t0k3n")}))) as kube:
-        one = Watching(api, kube)
+        one = Watching(api, kube, mirror or Names(), metadata_only=metadata_only, clock=clock)
         task = asyncio.create_task(one.reflector.run())
         try:
             yield one
@@ -388,3 +404,43 @@ async def test_a_token_that_was_replaced_is_read_again_when_the_old_one_is_refus
         await one.until(lambda: len(api.asked("watch")) == 3)
         tokens = [request.headers["Authorization"] for _, request in api.requests]
         assert tokens == ["Bearer old"] * 3 + ["Bearer new"] * 2, "list, watch, refused watch, list, watch"
+
+
+class Whole(Names):
+    """A mirror of specs, as the gateway keeps them."""
+
+    def slim(self, body: dict[str, Any]) -> tuple[str, str]:
+        return body["metadata"]["name"], body["spec"]["version"]
+
+
+async def test_whole_objects_come_with_their_spec_and_without_asking_for_metadata() -> None:
+    api = Api()
+    api.whole = True
+    await api.put("a")
+    async with watching(api, mirror=Whole(), metadata_only=False) as one:
+        await one.until(lambda: one.mirror.known == {"a": "11"})
+        await one.until(lambda: api.watching > 0)
+        await api.put("b")
+        await one.until(lambda: one.mirror.known == {"a": "11", "b": "12"})
+        await api.remove("a")
+        await one.until(lambda: one.mirror.known == {"b": "12"})
+    assert {request.headers["Accept"] for _, request in api.requests} == {"application/json"}
+
+
+async def test_silence_is_counted_from_the_last_word_of_the_server() -> None:
+    api, clock = Api(), [100.0]
+    async with watching(api, clock=lambda: clock[0]) as one:
+        await one.settled()
+        assert one.reflector.silence == 0.0
+        clock[0] = 160.0
+        assert one.reflector.silence == 60.0
+        await api.bookmark()
+        await one.until(lambda: one.reflector.silence == 0.0)
+        clock[0] = 170.0
+        await api.put("a")
+        await one.until(lambda: one.reflector.silence == 0.0)
+
+
+async def test_a_reflector_that_has_listed_nothing_yet_has_always_been_silent() -> None:
+    async with Kube(KubeConfig(server="http://127.0.0.1:1")) as kube:
+        assert Reflector(kube, PATH, Names()).silence == float("inf")

@@ -46,5 +46,5 @@ def install_chart(kubernetes: Any, *, namespace: str = NAMESPACE, values: Mappin
     kinds = [f"crd/{one['metadata']['name']}" for one in manifests if one["kind"] == "CustomResourceDefinition"]
     if kinds:
         kubernetes.kubectl("wait", "--for=condition=Established", "--timeout=60s", *kinds)
-    names = [one["metadata"]["name"] for one in manifests if one["kind"] == "ServiceAccount"]
-    return next(name for name in names if name.endswith("-operator"))
+    accounts = (one["metadata"]["name"] for one in manifests if one["kind"] == "ServiceAccount")
+    return next(name for name in accounts if name.endswith("-operator"))
