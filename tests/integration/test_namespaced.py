@@ -20,7 +20,6 @@ def served(kubernetes: Any, operator_process: Callable[..., Any]) -> Iterator[tu
     values = {
         "nameOverride": "scoped",
         "serviceAccount": {"name": "lanyard-operator"},
-        "exchange": {"namespace": f"{RELEASE}-exchange"},
         "scope": {"namespaces": [SERVED]},
         "crds": {"enabled": False},
         "rbac": {"aggregate": False, "serviceBinding": False},

@@ -303,7 +303,6 @@ def nine(kubernetes: Any, operator_process: Callable[..., Any]) -> Iterator[tupl
     values = {
         "nameOverride": "nine",
         "serviceAccount": {"name": "lanyard-operator"},
-        "exchange": {"namespace": f"{release}-exchange"},
         "scope": {"namespaces": names},
         "crds": {"enabled": False},
         "rbac": {"aggregate": False, "serviceBinding": False},

@@ -47,6 +47,7 @@ from lanyard.flows.tally import Tally
 from lanyard.flows.world import World
 from lanyard.rules.schedule import Backoff
 from lanyard.stores.cache import CredentialCache
+from lanyard.stores.keyring_file import KeyringFile
 from lanyard.stores.vault import VaultReader
 
 _log = logging.getLogger(__name__)
@@ -77,6 +78,8 @@ class Operator:
         self._queue = WorkQueue(self._work, _now, workers=settings.workers)
         self._limits = HostLimits(wake=self._wake)
         self._cache = CredentialCache()
+        rings = (("grant", settings.keyring_grant), ("token", settings.keyring_token))
+        self._rings = tuple(KeyringFile(path, name) for name, path in rings if path is not None)
         self._watcher = Watcher(
             self._config,
             self._deliver,
@@ -105,6 +108,8 @@ class Operator:
             self._assemble(kube, outbound)
             await self.health.start(self._settings.health_address, self._settings.health_port)
             stack.push_async_callback(self.health.stop)
+            for ring in self._rings:
+                ring.look()
             background = [self._keep(work, "mirror") for work in self._mirrors(kube)]
             background.append(self._keep(self._sweeps(kube), "sweep"))
             watching = self._keep(self._watcher.run(), "watch")
@@ -246,6 +251,10 @@ class Operator:
             "lanyard_overdue_objects": (
                 "Objects whose time came over a second ago.",
                 float(self._queue.overdue(_now())),
+            ),
+            "lanyard_unusable_keyrings": (
+                "Keyring files that cannot be used as they are now; the ring from before goes on.",
+                float(sum(ring.problem != "" for ring in self._rings)),
             ),
             "lanyard_watch_restarts_total": ("Times the watch was started again.", float(self._watcher.restarts)),
             "lanyard_faults_total": ("Passes that ended in a fault of Lanyard's own.", float(self._queue.faults)),

@@ -226,6 +226,14 @@ class GrantStore:
         return replace(stored, version=answer["metadata"]["resourceVersion"], uid=answer["metadata"]["uid"])
 
 
+async def install_id(kube: Kube, namespace: str) -> str:
+    """The uid of the operator's namespace. In another cluster, or when it was made anew, it is another install: what a
+    backup brought there may still be used by the one it came from.
+    """
+    metadata = (await kube.get(f"/api/v1/namespaces/{namespace}", metadata_only=True))["metadata"]
+    return str(metadata["uid"])
+
+
 def digest(client_id: str, redirect_uri: str, token_host: str) -> str:
     """What a grant is bound to, for people who compare without opening it. Nothing in it is a secret."""
     return hashlib.sha256(json.dumps([client_id, redirect_uri, token_host]).encode()).hexdigest()[:32]
