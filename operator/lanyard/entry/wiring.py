@@ -17,7 +17,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from lanyard.api.meta import CONNECTION_UID_LABEL, READABLE_LABEL
+from lanyard.api.meta import CONNECTION_UID_LABEL, CONSENT_LABEL, GRANT_LABEL, READABLE_LABEL
 from lanyard.clients.egress import EgressPolicy
 from lanyard.clients.http import Outbound
 from lanyard.clients.kube import Kube
@@ -174,12 +174,14 @@ class Operator:
 
     def _mirrors(self, kube: Kube) -> list[Any]:
         readable = f"{READABLE_LABEL}=true" if self._settings.secret_access is SecretAccess.LABEL else ""
+        # Grants and consents name their Connection too, and are written far more often than what is published.
+        published = f"{CONNECTION_UID_LABEL},!{GRANT_LABEL},!{CONSENT_LABEL}"
         reflectors: list[Reflector[Any]] = []
         for namespace in self._settings.namespaces or ("",):
             path = f"/api/v1/namespaces/{namespace}/secrets" if namespace else "/api/v1/secrets"
             reflectors += [
                 Reflector(kube, path, ReadableSecrets(self._world, namespace), selector=readable),
-                Reflector(kube, path, PublishedSecrets(self._world, namespace), selector=CONNECTION_UID_LABEL),
+                Reflector(kube, path, PublishedSecrets(self._world, namespace), selector=published),
             ]
         reflectors.append(Reflector(kube, "/api/v1/namespaces", Namespaces(self._world)))
         self._synced = [reflector.synced for reflector in reflectors]
