@@ -41,7 +41,8 @@ from support.insistent_provider import (
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 CATALOGUE = load_catalogue()
-GENERIC = {"oauth2", "bearer", "api-key", "basic", "custom"}
+# http is a row of the table, but every cell of it is the user's to fill.
+GENERIC = {"oauth2", "http", "bearer", "api-key", "basic", "custom"}
 RSA = rsa.generate_private_key(65537, 2048)
 EC = ec.generate_private_key(ec.SECP256R1())
 PROOFS = {
@@ -93,6 +94,15 @@ class FinePrint:
     methods: frozenset[Method] | None = None
 
 
+def of_the_app(scope: str) -> FinePrint:
+    return FinePrint(quotes=("the single scope <resource>/.default",), scopes=(scope,))
+
+
+GRAPH = of_the_app("https://graph.microsoft.com/.default")
+ARM = of_the_app("https://management.azure.com/.default")
+SECRETS = FinePrint(
+    why="several secrets are named secrets, so the method is custom", methods=frozenset({Method.CUSTOM})
+)
 SUGAR = FinePrint(
     quotes=(
         "JSON body: grant_type=password, client_id=sugar, client_secret empty, username, password, platform.",
@@ -103,6 +113,35 @@ SUGAR = FinePrint(
     authorization="{access_token}",
 )
 FINE_PRINT: Mapping[str, FinePrint] = {
+    "act-365": SECRETS,
+    "azure-defender-for-cloud clientCredentials": ARM,
+    "box": FinePrint(
+        quotes=("Client credentials and JWT need box_subject_type and box_subject_id", "Scopes are fixed in the app."),
+        parameters={"box_subject_type": "enterprise", "box_subject_id": "1234567"},
+        sends_scopes=False,
+    ),
+    "icontact": SECRETS,
+    "mailjet": SECRETS,
+    "microsoft-365 clientCredentials": GRAPH,
+    "microsoft-azure clientCredentials": ARM,
+    "microsoft-azure-active-directory clientCredentials": GRAPH,
+    "microsoft-azure-sentinel clientCredentials": ARM,
+    "microsoft-onedrive-sharepoint clientCredentials": GRAPH,
+    "microsoft-outlook-365 clientCredentials": GRAPH,
+    "microsoft-teams clientCredentials": GRAPH,
+    "paypal": FinePrint(why="the scopes of the row are those of a user's login", sends_scopes=False),
+    "salesforce-agentforce-flows": FinePrint(
+        quotes=("Same login as Salesforce", "flows run on {instance_url}"),
+        sends_scopes=False,
+        answer={"instance_url": "https://acme.my.salesforce.com"},
+        captured={"instance_url": "https://acme.my.salesforce.com"},
+    ),
+    "woocommerce": SECRETS,
+    "x-twitter": FinePrint(
+        quotes=("App-only bearer: client credentials at https://api.x.com/oauth2/token (v1 path)",),
+        address="https://api.x.com/oauth2/token",
+        sends_scopes=False,
+    ),
     "adobe-pdf-services": FinePrint(
         quotes=("Token request is a form with client_id and client_secret only, no grant_type.",), grant_type=None
     ),
@@ -387,17 +426,25 @@ def test_name_methods_address_and_client_authentication_are_those_of_the_row(nam
     assert (spec.display_name, spec.docs_url) == (row["name"], row["docs_url"])
     offered = frozenset(METHODS[kind] for kind in row["auth_types"].split(";"))
     assert frozenset(method.name for method in spec.methods) == (fine.methods or offered)
-    learned = any(part not in spec.parameters for part in placeholders(row["api_base_url"]))
-    assert spec.base_url == ("" if learned else row["api_base_url"])
+    values = parameters_of(connector)
+    wanted = row["api_base_url"]
+    # What only an answer names is captured as base_url, or fills it; a region or an environment is a parameter whose
+    # first value is the row's host; and a scheme cannot be one.
+    is_learned = any(
+        part not in spec.parameters or spec.parameters[part].source != "user" for part in placeholders(wanted)
+    )
+    is_free = wanted.startswith("{driver}")
+    assert (spec.base_url == "" and (is_learned or is_free)) or filled(spec.base_url, values) == filled(wanted, values)
     taken = row["client_auth"].split(";")
     for method in spec.methods:
         if method.name in BROWSERLESS:
             ways = [way.value for way in method.client_auth.methods]
             assert ways[0] == (fine.first_client_auth or taken[0])
             assert set(ways) <= {*taken, fine.first_client_auth or taken[0]}
-            limit = row["token_url"].split("/")[2]
             assert method.token_request is not None
-            assert method.token_request.url.split("/")[2] == limit
+            assert (
+                filled(method.token_request.url, values).split("/")[2] == filled(row["token_url"], values).split("/")[2]
+            )
 
 
 @pytest.mark.spec("C5")

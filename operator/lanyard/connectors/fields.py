@@ -3,7 +3,8 @@
 from typing import Literal
 
 from lanyard.api.connection import GRANT_METHODS, STATIC_METHODS, ClientAuthentication, ConnectionSpec, Method
-from lanyard.api.connector import MethodSpec, TokenRequest
+from lanyard.api.connector import MethodSpec
+from lanyard.api.exchange import TokenRequest
 from lanyard.connectors.templates import placeholders
 from lanyard.connectors.words import RESERVED_KEYS
 from lanyard.errors import SpecError

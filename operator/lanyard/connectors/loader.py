@@ -1,34 +1,51 @@
 """The built-in catalogue from its files, and a connector from a `Connector` object. One set of checks for both.
 
-A file holds one connector (`name` beside the spec's fields), or a family: `family` with what its members share and
-`connectors` with the members. Members win; mappings merge; methods merge by name; every other list is replaced.
+A file holds one connector (`name` and `evidence` beside the spec's fields), or a family: `family` with what its members
+share and `connectors` with the members. Members win; mappings merge; methods merge by name; other lists are replaced.
 """
 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from lanyard.api.connector import ConnectorSpec
 from lanyard.api.meta import misfit
 from lanyard.connectors.checks import findings
+from lanyard.connectors.evidence import Evidence
 from lanyard.errors import SpecError
 from lanyard.reasons import Reason
 
+_T = TypeVar("_T", bound=BaseModel)
+
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-# Prose changes nothing about a token, so it must not make anyone fetch one.
-_PROSE: Any = {
+# What changes nothing about a token must not make anyone fetch one: prose, what is asked before there is a token or
+# after it, and what decides when it is renewed. A follow-up stays: what it captures is published beside the token.
+_ASIDE: Any = {
     "display_name": True,
     "docs_url": True,
+    "former_hosts": True,
     "limits": True,
     "parameters": {"__all__": {"description", "example"}},
-    "methods": {"__all__": {"description": True, "errors": True, "credentials": {"__all__": {"description"}}}},
+    "methods": {
+        "__all__": {
+            "description": True,
+            "authorization": True,
+            "device": True,
+            "errors": True,
+            "identity": True,
+            "revocation": True,
+            "rotation": True,
+            "verification": True,
+            "credentials": {"__all__": {"description"}},
+        }
+    },
 }
 
 
@@ -38,11 +55,15 @@ class CatalogueError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """How one product authenticates, checked. `digest` changes when a token could depend on the change."""
+    """How one product authenticates, checked. `digest` changes when a token could depend on the change.
+
+    `evidence` is None for a `Connector` object: the platform knows where it got it from.
+    """
 
     name: str
     spec: ConnectorSpec
     digest: str
+    evidence: Evidence | None = field(default=None, compare=False)
 
 
 def load_catalogue() -> Mapping[str, Connector]:
@@ -66,7 +87,7 @@ def catalogue_of(texts: Mapping[str, str]) -> Mapping[str, Connector]:
 def from_object(name: str, spec: Mapping[str, Any]) -> Connector:
     """The connector of a `Connector` object's spec; SpecError CONNECTOR_INVALID names the field."""
     try:
-        parsed = ConnectorSpec.model_validate(spec, extra="forbid", by_alias=True, by_name=False)
+        parsed = _parsed(ConnectorSpec, spec)
     except ValidationError as error:
         field = misfit(error)
     else:
@@ -79,19 +100,31 @@ def from_object(name: str, spec: Mapping[str, Any]) -> Connector:
 
 def digest_of(spec: ConnectorSpec) -> str:
     """Hash over what differs from the defaults, prose aside: a field that a later version adds changes nothing."""
-    content = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=_PROSE)
+    content = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=_ASIDE)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _built_in(file: str, name: str, raw: Mapping[str, Any]) -> Connector:
+    given = dict(raw)
+    evidence = given.pop("evidence", None)
+    where = f"{file}: connector {name}: "
+    about = _member(Evidence, evidence, f"{where}evidence.") if evidence is not None else None
+    spec = _member(ConnectorSpec, given, where)
+    for key, problem in findings(spec):
+        raise CatalogueError(f"{where}{key}: {problem}")
+    return Connector(name, spec, digest_of(spec), about)
+
+
+def _member(model: type[_T], raw: Any, where: str) -> _T:
     try:
-        spec = ConnectorSpec.model_validate(raw, extra="forbid", by_alias=True, by_name=False)
+        return _parsed(model, raw)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False)[0]["msg"]
-        raise CatalogueError(f"{file}: connector {name}: {misfit(error)}: {problem}") from None
-    for field, problem in findings(spec):
-        raise CatalogueError(f"{file}: connector {name}: {field}: {problem}")
-    return Connector(name, spec, digest_of(spec))
+        raise CatalogueError(f"{where}{misfit(error)}: {problem}") from None
+
+
+def _parsed(model: type[_T], raw: Any) -> _T:
+    return model.model_validate(raw, extra="forbid", by_alias=True, by_name=False)
 
 
 def _members(file: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:

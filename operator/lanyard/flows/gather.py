@@ -121,7 +121,8 @@ class Gatherer:
             return spec, None, None, error
         try:
             _refuse_own_secret(record.key.name, spec)
-            return spec, connector, _available(plan_for(spec, connector)), None
+            _refuse_unbuilt(spec, connector)
+            return spec, connector, plan_for(spec, connector), None
         except LanyardError as error:
             return spec, connector, None, error
 
@@ -139,11 +140,12 @@ class Gatherer:
         return False
 
 
-def _available(plan: Plan) -> Plan:
-    """The plan, unless nothing carries it out yet."""
-    if plan.method.name not in BUILT:
-        raise SpecError(Reason.METHOD_NOT_AVAILABLE, method=plan.method.name)
-    return plan
+def _refuse_unbuilt(spec: ConnectionSpec, connector: Connector) -> None:
+    """What nothing carries out yet is told before anybody is asked to complete it."""
+    offered = [method.name for method in connector.spec.methods]
+    method = spec.auth.method or offered[0]
+    if method in offered and method not in BUILT:
+        raise SpecError(Reason.METHOD_NOT_AVAILABLE, connector=connector.name, method=method)
 
 
 def _refuse_own_secret(name: str, spec: ConnectionSpec) -> None:

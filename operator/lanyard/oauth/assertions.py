@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificate
 
-from lanyard.api.connector import Assertion
+from lanyard.api.exchange import Assertion
 from lanyard.api.meta import parse_duration
 from lanyard.connectors.templates import render_text
 from lanyard.errors import SourceError

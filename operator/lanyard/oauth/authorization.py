@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import parse_qsl, urlencode
 
-from lanyard.api.connector import AuthorizationRequest
+from lanyard.api.exchange import AuthorizationRequest
 from lanyard.connectors.parameters import accept
 from lanyard.connectors.selection import Plan
 from lanyard.connectors.templates import host_of, render_text

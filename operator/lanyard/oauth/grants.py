@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from lanyard.api.connection import GRANT_METHODS, ClientAuthentication, Method
-from lanyard.api.connector import TokenRequest
+from lanyard.api.exchange import TokenRequest
 from lanyard.connectors.fields import CERTIFICATE, CLIENT_ID, PASSWORD, PRIVATE_KEY, USERNAME, signs_in_header
 from lanyard.connectors.selection import Plan
 from lanyard.errors import LanyardError, SourceError

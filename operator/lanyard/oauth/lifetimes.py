@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from lanyard.api.connector import MethodSpec, TokenResponse
+from lanyard.api.connector import MethodSpec
+from lanyard.api.exchange import TokenResponse
 from lanyard.api.meta import parse_duration
 from lanyard.oauth.documents import Document, first
 

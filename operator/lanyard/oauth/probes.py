@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from enum import Enum
 from urllib.parse import quote
 
-from lanyard.api.connector import ApiRequest, FollowUp, Identity, Parameter, ParameterType, Verification
+from lanyard.api.connector import Parameter, ParameterType
+from lanyard.api.exchange import ApiRequest, FollowUp, Identity, Verification
 from lanyard.connectors.parameters import accept
 from lanyard.connectors.selection import Plan, learned_of
 from lanyard.connectors.templates import (

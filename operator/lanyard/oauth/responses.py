@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from lanyard.api.connection import GRANT_METHODS, Method
-from lanyard.api.connector import ErrorClass, ErrorRule, TokenResponse
+from lanyard.api.exchange import ErrorClass, ErrorRule, TokenResponse
 from lanyard.connectors.parameters import accept
 from lanyard.connectors.selection import Plan, learned_of
 from lanyard.errors import ProviderError

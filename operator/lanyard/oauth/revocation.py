@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import Enum
 
 from lanyard.api.connection import ClientAuthentication
-from lanyard.api.connector import Revocation
+from lanyard.api.exchange import Revocation
 from lanyard.connectors.fields import CLIENT_ID, CLIENT_SECRET
 from lanyard.connectors.selection import Plan
 from lanyard.connectors.templates import UnfitValueError, render_url

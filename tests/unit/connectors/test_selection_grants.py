@@ -136,6 +136,6 @@ def test_every_address_that_is_called_counts_for_the_egress_guard(url: str, tena
         {"revocation": [{"url": url}]},
         {"verification": {"request": {"url": url}}},
         {"identity": {"request": {"url": url}}},
-        {"followUp": {"request": {"url": url}}},
+        {"followUp": {"request": {"url": url}, "capture": {"id": "/id"}}},
     ):
         assert code_plan(parameters=parameters, given={"sub": "a"}, **members).host_is_tenants is tenants

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lanyard.api.connector import ApiRequest, FollowUp, Identity, Verification
+from lanyard.api.exchange import ApiRequest, FollowUp, Identity, Verification
 from lanyard.errors import LanyardError, ProviderError, SpecError
 from lanyard.oauth.probes import Verdict, account_in, account_of, api_request, follow_up, verification_verdict
 from lanyard.reasons import Reason

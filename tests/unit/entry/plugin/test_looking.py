@@ -61,6 +61,7 @@ def test_a_search_looks_at_names_products_and_methods(kubectl: ScriptedKubectl) 
     kubectl.on("connectors.lanyard.dev", out=listed())
     assert kubectl.lanyard("connectors", "--search", "SALESFORCE", "-o", "name").stdout.split() == [
         "salesforce",
+        "salesforce-agentforce-flows",
         "salesforce-marketing-cloud",
     ]
     nothing = kubectl.lanyard("connectors", "--search", "no such thing")
