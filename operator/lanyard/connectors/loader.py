@@ -25,8 +25,9 @@ from lanyard.reasons import Reason
 _T = TypeVar("_T", bound=BaseModel)
 
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-# What changes nothing about a token must not make anyone fetch one: prose, what is asked before there is a token or
-# after it, and what decides when it is renewed. A follow-up stays: what it captures is published beside the token.
+# What changes nothing about a token must not make anyone fetch one: prose, what is asked
+# after it, and what decides when it is renewed. A follow-up stays, for what it captures is published beside the token;
+# so does the page of the consent, which a consent that is under way is pinned to.
 _ASIDE: Any = {
     "display_name": True,
     "docs_url": True,
@@ -36,7 +37,6 @@ _ASIDE: Any = {
     "methods": {
         "__all__": {
             "description": True,
-            "authorization": True,
             "device": True,
             "errors": True,
             "identity": True,
