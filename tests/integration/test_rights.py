@@ -20,8 +20,10 @@ from support.people import bind, eventually
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:lanyard-operator"
 GATEWAY = f"system:serviceaccount:{NAMESPACE}:lanyard-gateway"
+KEYS = f"system:serviceaccount:{NAMESPACE}:lanyard-keys"
 EXCHANGE = "lanyard-exchange"
 NARROW_RELEASE = "lanyard-narrow"
+NARROW_EXCHANGE = "lanyard-narrow-exchange"
 NARROW = f"system:serviceaccount:{NARROW_RELEASE}:lanyard-operator"
 
 Allowed = frozenset[tuple[str, str, str]]
@@ -114,6 +116,18 @@ def test_the_gateway_may_do_what_is_documented_and_nothing_else(access: Access) 
     assert allowed == tables["cluster"] | tables[f"`{EXCHANGE}`"] - lease
 
 
+def test_what_makes_keyrings_may_do_what_is_documented_and_nothing_else(access: Access) -> None:
+    tables = documented("rights-keys")
+    # As above: these two are of two objects alone.
+    named = frozenset({("", "secrets", "get")})
+    assert set(tables) == {"the release's namespace", f"`{EXCHANGE}`"}
+    for namespace in ("", "default", "kube-system"):
+        assert access.everything(KEYS, namespace) == basic_rights(access, namespace)
+    for place, namespace in (("the release's namespace", NAMESPACE), (f"`{EXCHANGE}`", EXCHANGE)):
+        allowed = access.everything(KEYS, namespace) - basic_rights(access, namespace)
+        assert allowed == tables[place] - named, namespace
+
+
 @pytest.mark.parametrize(
     ("group", "resource", "verb"),
     [
@@ -182,7 +196,7 @@ def narrow(kubernetes: Any) -> Iterator[str]:
     values = {
         "nameOverride": "narrow",
         "serviceAccount": {"name": "lanyard-operator"},
-        "gateway": {"enabled": False},
+        "exchange": {"namespace": NARROW_EXCHANGE},
         "scope": {"namespaces": [SERVED]},
         "crds": {"enabled": False},
         "rbac": {"aggregate": False, "serviceBinding": False},
@@ -190,9 +204,9 @@ def narrow(kubernetes: Any) -> Iterator[str]:
     }
     install_chart(kubernetes, namespace=NARROW_RELEASE, values=values)
     yield NARROW
-    manifests = [one for one in rendered(values, namespace=NARROW_RELEASE) if one["metadata"]["name"] != SERVED]
+    manifests = [one for one in rendered(values, namespace=NARROW_RELEASE) if one["kind"] != "Namespace"]
     kubernetes.kubectl("delete", "--ignore-not-found", "-f", "-", input=yaml.safe_dump_all(manifests))
-    kubernetes.kubectl("delete", "namespace", NARROW_RELEASE, SERVED, "--wait=false")
+    kubernetes.kubectl("delete", "namespace", NARROW_RELEASE, NARROW_EXCHANGE, SERVED, "--wait=false")
 
 
 def test_an_operator_of_named_namespaces_may_do_what_is_documented_and_nothing_else(
@@ -203,14 +217,16 @@ def test_an_operator_of_named_namespaces_may_do_what_is_documented_and_nothing_e
     for place, namespace in (
         ("each served namespace", SERVED),
         ("the release's namespace", NARROW_RELEASE),
+        (f"`{EXCHANGE}`", NARROW_EXCHANGE),
         ("`default`", "default"),
         ("", "kube-system"),
         ("", NAMESPACE),
+        ("", EXCHANGE),
     ):
         expected = cluster | tables.get(place, frozenset())
         assert access.everything(narrow, namespace) - basic_rights(access, namespace) == expected, namespace
     assert access.everything(narrow, "") - basic_rights(access, "") == cluster
-    assert set(tables) == {"each served namespace", "the release's namespace", "`default`"}
+    assert set(tables) == {"each served namespace", "the release's namespace", f"`{EXCHANGE}`", "`default`"}
 
 
 def test_the_documented_tables_are_those_of_the_chart() -> None:

@@ -47,4 +47,4 @@ def install_chart(kubernetes: Any, *, namespace: str = NAMESPACE, values: Mappin
     if kinds:
         kubernetes.kubectl("wait", "--for=condition=Established", "--timeout=60s", *kinds)
     accounts = (one["metadata"]["name"] for one in manifests if one["kind"] == "ServiceAccount")
-    return next(name for name in accounts if not name.endswith("-gateway"))
+    return next(name for name in accounts if name.endswith("-operator"))

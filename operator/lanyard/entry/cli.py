@@ -1,4 +1,4 @@
-"""The command: `lanyard operator`, `lanyard gateway`."""
+"""The command: `lanyard operator`, `lanyard gateway`, `lanyard keys`."""
 
 import asyncio
 import os
@@ -9,6 +9,7 @@ from typing import NoReturn, Protocol
 import click
 
 from lanyard import __version__
+from lanyard.entry.keys import keys
 from lanyard.entry.settings import Settings, SettingsError, read
 
 
@@ -16,6 +17,9 @@ from lanyard.entry.settings import Settings, SettingsError, read
 @click.version_option(__version__)
 def main() -> None:
     """Connections as code for Kubernetes."""
+
+
+main.add_command(keys)
 
 
 @main.command()

@@ -18,9 +18,9 @@ from lanyard.clients.kube import Kube
 from lanyard.clients.reflector import Reflector
 from lanyard.connectors.loader import load_catalogue
 from lanyard.entry.gateway_routes import GatewayRoutes
+from lanyard.entry.identity import kube_config
 from lanyard.entry.life import Life
 from lanyard.entry.settings import Settings, SettingsError
-from lanyard.entry.wiring import kube_config
 from lanyard.flows.catalogue import Catalogue
 from lanyard.flows.consent import ConsentFlow
 from lanyard.flows.tidy import ConsentTidy

@@ -15,14 +15,14 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from lanyard.api.meta import CONNECTION_UID_LABEL, READABLE_LABEL
+from lanyard.api.meta import CONNECTION_UID_LABEL, CONSENT_LABEL, GRANT_LABEL, READABLE_LABEL
 from lanyard.clients.egress import EgressPolicy
 from lanyard.clients.http import Outbound
 from lanyard.clients.kube import Kube
-from lanyard.clients.kubeconfig import KubeConfig, from_file, in_cluster
 from lanyard.clients.proxies import ProxySettings
 from lanyard.clients.reflector import Reflector
 from lanyard.connectors.loader import load_catalogue
+from lanyard.entry.identity import kube_config
 from lanyard.entry.life import Life
 from lanyard.entry.settings import SecretAccess, Settings, SettingsError
 from lanyard.entry.telemetry import HealthServer, ObjectCollector
@@ -46,6 +46,7 @@ from lanyard.flows.tally import Tally
 from lanyard.flows.world import World
 from lanyard.rules.schedule import Backoff
 from lanyard.stores.cache import CredentialCache
+from lanyard.stores.keyring_file import KeyringFile
 from lanyard.stores.vault import VaultReader
 
 _log = logging.getLogger(__name__)
@@ -74,6 +75,8 @@ class Operator:
         self._queue = WorkQueue(self._work, _now, workers=settings.workers)
         self._limits = HostLimits(wake=self._wake)
         self._cache = CredentialCache()
+        rings = (("grant", settings.keyring_grant), ("token", settings.keyring_token))
+        self._rings = tuple(KeyringFile(path, name) for name, path in rings if path is not None)
         self._watcher = Watcher(
             self._config,
             self._deliver,
@@ -104,6 +107,8 @@ class Operator:
             self._assemble(kube, outbound)
             await self.health.start(self._settings.health_address, self._settings.health_port)
             stack.push_async_callback(self.health.stop)
+            for ring in self._rings:
+                ring.look()
             background = [self._life.keep(work, "mirror") for work in self._mirrors(kube)]
             background.append(self._life.keep(self._sweeps(kube), "sweep"))
             watching = self._life.keep(self._watcher.run(), "watch")
@@ -154,12 +159,14 @@ class Operator:
 
     def _mirrors(self, kube: Kube) -> list[Any]:
         readable = f"{READABLE_LABEL}=true" if self._settings.secret_access is SecretAccess.LABEL else ""
+        # Grants and consents name their Connection too, and are written far more often than what is published.
+        published = f"{CONNECTION_UID_LABEL},!{GRANT_LABEL},!{CONSENT_LABEL}"
         reflectors: list[Reflector[Any]] = []
         for namespace in self._settings.namespaces or ("",):
             path = f"/api/v1/namespaces/{namespace}/secrets" if namespace else "/api/v1/secrets"
             reflectors += [
                 Reflector(kube, path, ReadableSecrets(self._world, namespace), selector=readable),
-                Reflector(kube, path, PublishedSecrets(self._world, namespace), selector=CONNECTION_UID_LABEL),
+                Reflector(kube, path, PublishedSecrets(self._world, namespace), selector=published),
             ]
         reflectors.append(Reflector(kube, "/api/v1/namespaces", Namespaces(self._world)))
         self._synced = [reflector.synced for reflector in reflectors]
@@ -232,6 +239,10 @@ class Operator:
                 "Objects whose time came over a second ago.",
                 float(self._queue.overdue(_now())),
             ),
+            "lanyard_unusable_keyrings": (
+                "Keyring files that cannot be used as they are now; the ring from before goes on.",
+                float(sum(ring.problem != "" for ring in self._rings)),
+            ),
             "lanyard_watch_restarts_total": ("Times the watch was started again.", float(self._watcher.restarts)),
             "lanyard_faults_total": ("Passes that ended in a fault of Lanyard's own.", float(self._queue.faults)),
             "lanyard_credential_cache_hits_total": ("Values found in the encrypted cache.", float(self._cache.hits)),
@@ -241,18 +252,6 @@ class Operator:
                 float(self._cache.evictions),
             ),
         }
-
-
-def kube_config(settings: Settings) -> KubeConfig:
-    """SettingsError when there is no way to reach an API server."""
-    try:
-        return from_file(settings.kubeconfig) if settings.kubeconfig is not None else in_cluster(os.environ)
-    except ValueError as error:
-        raise SettingsError(f"LANYARD_KUBECONFIG: {error}") from None
-    except OSError as error:
-        raise SettingsError(f"LANYARD_KUBECONFIG: the file cannot be read ({type(error).__name__})") from None
-    except KeyError:
-        raise SettingsError("LANYARD_KUBECONFIG is not set, and this is not a pod: give a kubeconfig file") from None
 
 
 def _outbound(settings: Settings) -> Outbound:
