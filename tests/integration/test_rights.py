@@ -14,7 +14,7 @@ import yaml
 
 from docsgen.pages import committed
 from docsgen.rights import SERVED, operator_rights
-from support.install import NAMESPACE, install_chart, rendered
+from support.install import NAMESPACE, install_chart, rendered, second_release
 from support.people import bind, eventually
 
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
@@ -193,15 +193,7 @@ def _trust(kubernetes: Any) -> ssl.SSLContext:
 @pytest.fixture(scope="module")
 def narrow(kubernetes: Any) -> Iterator[str]:
     """A second operator that serves one namespace; its rights only, the kinds and policies are there already."""
-    values = {
-        "nameOverride": "narrow",
-        "serviceAccount": {"name": "lanyard-operator"},
-        "exchange": {"namespace": NARROW_EXCHANGE},
-        "scope": {"namespaces": [SERVED]},
-        "crds": {"enabled": False},
-        "rbac": {"aggregate": False, "serviceBinding": False},
-        "policies": {name: {"enabled": False} for name in ("consent", "lockedFields", "sharedNamespaces")},
-    }
+    values = second_release("narrow", [SERVED])
     install_chart(kubernetes, namespace=NARROW_RELEASE, values=values)
     yield NARROW
     manifests = [one for one in rendered(values, namespace=NARROW_RELEASE) if one["kind"] != "Namespace"]
