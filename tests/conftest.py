@@ -66,14 +66,29 @@ def operator_kubeconfig(kubernetes: Any) -> Path:
 
 
 @pytest.fixture(scope="session")
-def operator_settings(environment: Any) -> Mapping[str, str]:
+def rings(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    """The keyrings of one install as files: settings of operator and gateway."""
+    from support.keys import write_rings
+
+    return write_rings(tmp_path_factory.mktemp("rings"))
+
+
+@pytest.fixture(scope="session")
+def operator_settings(environment: Any, rings: Mapping[str, str]) -> Mapping[str, str]:
     """What the operator needs to reach providers on loopback; tests of the guard leave it out."""
     return {
         **QUICK,
+        **rings,
         "ca_bundle": str(environment.pki.ca_path),
         "egress_allowed_networks": "127.0.0.0/8",
         "allow_loopback_http": "true",
     }
+
+
+def end_all(made: list[Any]) -> None:
+    for process in made:
+        if process.running:
+            process.stop()
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +101,7 @@ def operator_process(
     """Makes operators: `operator_process(kubeconfig=..., **settings)`; all are ended with the module."""
     from support.operator import OperatorProcess
 
-    made = []
+    made: list[Any] = []
 
     def make(*, kubeconfig: Path | None = None, **settings: str) -> Any:
         log = tmp_path_factory.mktemp("operator") / "operator.log"
@@ -100,9 +115,7 @@ def operator_process(
         return process
 
     yield make
-    for process in made:
-        if process.running:
-            process.stop()
+    end_all(made)
 
 
 @pytest.fixture(scope="module")
@@ -113,22 +126,20 @@ def operator(operator_process: Callable[..., Any]) -> Any:
 
 @pytest.fixture(scope="module")
 def gateway_process(
-    environment: Any, kubernetes: Any, tmp_path_factory: pytest.TempPathFactory
+    environment: Any, kubernetes: Any, rings: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., Any]]:
     """Makes gateways over TLS: `gateway_process(**settings)`; all are ended with the module."""
     from localenv.process import free_ports
-    from support.gateway import GatewayProcess, keyring_text
+    from support.gateway import GatewayProcess
 
     folder = tmp_path_factory.mktemp("gateway")
-    ring = folder / "token.json"
-    ring.write_text(keyring_text())
-    made = []
+    made: list[Any] = []
 
     def make(*, port: int = 0, kubeconfig: Path | None = None, **settings: str) -> Any:
         process = GatewayProcess(
             kubeconfig=kubeconfig or kubernetes.service_account_kubeconfig("lanyard-system", "lanyard-gateway"),
             log=folder / f"gateway-{len(made)}.log",
-            ring=ring,
+            ring=Path(rings["keyring_token"]),
             certificate=environment.pki.server_cert("gateway"),
             port=port or free_ports(1)[0],
             settings=settings,
@@ -138,9 +149,7 @@ def gateway_process(
         return process
 
     yield make
-    for process in made:
-        if process.running:
-            process.stop()
+    end_all(made)
 
 
 @pytest.fixture(scope="module")

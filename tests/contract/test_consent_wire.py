@@ -288,7 +288,7 @@ def test_every_sentence_of_the_fine_print_stands_in_the_table() -> None:
         assert all(quote in rows()[name]["notes"] for quote in fine.quotes), name
 
 
-# What the row calls a key or a login of its own is named secrets or another method here (test_catalogue_wire: why).
+# What the row calls a key, or a login of its own, is named secrets or another method: test_catalogue_wire says why.
 OTHERWISE = {
     "act-365 apiKey", "icontact apiKey", "mailjet apiKey", "twilio apiKey", "woocommerce apiKey", "watsonx-ai custom",
 }  # fmt: skip

@@ -8,7 +8,7 @@ import yaml
 
 from docsgen.markdown import between, template
 from docsgen.pages import PAGES, ROOT, committed
-from docsgen.rights import OPERATOR, SERVED, operator_rights
+from docsgen.rights import EXCHANGE, OPERATOR, SERVED, operator_rights
 from lanyard.api.schema import KINDS, file_name, render
 from lanyard.reasons import Reason
 from support.install import NAMESPACE, ChartError, rendered
@@ -67,7 +67,7 @@ def test_the_operator_in_named_namespaces_has_no_cluster_wide_right_on_secrets()
         place for place, _, resource, _ in operator_rights(rendered({"scope": {"namespaces": [SERVED]}}))
         if resource.startswith(("secrets", "serviceaccounts"))
     }  # fmt: skip
-    assert places == {SERVED, NAMESPACE}
+    assert places == {SERVED, NAMESPACE, EXCHANGE}
 
 
 @pytest.mark.parametrize(

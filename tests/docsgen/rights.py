@@ -9,7 +9,7 @@ from support.install import NAMESPACE, rendered
 Manifest = dict[str, Any]
 
 SERVED = "a-team"
-OPERATOR, GATEWAY = "lanyard-operator", "lanyard-gateway"
+OPERATOR, GATEWAY, KEYS = "lanyard-operator", "lanyard-gateway", "lanyard-keys"
 EXCHANGE = "lanyard-exchange"
 
 # Every right of a process has a reason, or the page does not render.
@@ -35,8 +35,14 @@ WHY_OF_GATEWAY = {
     ("", "secrets"): "consent records: create, write the answer, read the outcome, take away what is over",
     ("coordination.k8s.io", "leases"): "whether the operator is there (the object `lanyard-operator` alone)",
 }
+WHY_OF_KEYS = {
+    ("create",): "make a keyring that is not there",
+    ("get",): "which keys a keyring has (the objects `lanyard-keyring-grant` and `lanyard-keyring-token` alone)",
+    ("list",): "whether something stored needs a key that is not there: then none is made",
+}
 WHY_NARROW = {
-    (NAMESPACE, "secrets"): "shared logins of CredentialStores",
+    (NAMESPACE, "secrets"): "stored grants, sealed; shared logins of CredentialStores",
+    (EXCHANGE, "secrets"): "consent records: claim them, write the outcome; copies of access tokens, sealed",
     ("default", "events"): "Events of Connectors and CredentialStores, which live there",
 }
 
@@ -73,6 +79,7 @@ def page(text: str) -> str:
     text = between(text, "rights-namespaced", _operator_table(operator_rights(narrow)))
     text = between(text, "rights-gateway", _table(operator_rights(rendered(), GATEWAY), _why_of_gateway))
     text = between(text, "rights-gateway-namespaced", _table(operator_rights(narrow, GATEWAY), _why_of_gateway))
+    text = between(text, "rights-keys", _table(operator_rights(rendered(), KEYS), _why_of_keys))
     return between(text, "rights-people", _people_table(rendered()))
 
 
@@ -80,10 +87,10 @@ def _operator_table(rights: Sequence[Right]) -> str:
     return _table(rights, _why)
 
 
-def _table(rights: Sequence[Right], why: Callable[[str, str, str], str]) -> str:
+def _table(rights: Sequence[Right], why: Callable[[Right], str]) -> str:
     rows = (
-        [_where(place), code([group or "core"]), code([resource]), ", ".join(verbs), why(place, group, resource)]
-        for place, group, resource, verbs in rights
+        [_where(right[0]), code([right[1] or "core"]), code([right[2]]), ", ".join(right[3]), why(right)]
+        for right in rights
     )
     return table(["Where", "API group", "Resource", "Verbs", "Why"], rows)
 
@@ -100,12 +107,18 @@ def _where(place: str) -> str:
             return f"`{place}`"
 
 
-def _why(place: str, group: str, resource: str) -> str:
+def _why(right: Right) -> str:
+    place, group, resource, _ = right
     return WHY_NARROW.get((place, resource)) or WHY[group, resource]
 
 
-def _why_of_gateway(_: str, group: str, resource: str) -> str:
+def _why_of_gateway(right: Right) -> str:
+    _, group, resource, _ = right
     return WHY_OF_GATEWAY[group, resource]
+
+
+def _why_of_keys(right: Right) -> str:
+    return WHY_OF_KEYS[right[3]]
 
 
 PEOPLE: Mapping[str, str] = {

@@ -4,10 +4,13 @@ Only source Secrets and workload Secrets may hold them. The operator logs all it
 answers alike, and is ended before its log is read.
 """
 
+import asyncio
+import base64
 import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,10 +18,18 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
+from lanyard.clients.kube import Kube
+from lanyard.clients.kubeconfig import from_file
 from lanyard.reasons import Reason
+from lanyard.rules.grants import Intent
+from lanyard.sensitive import Sensitive
+from lanyard.stores.grants import GrantStore
+from lanyard.stores.keyring_file import KeyringFile
+from lanyard.stores.ring_format import parse_keys
 from support.cluster import Cluster, Object, status_of
 from support.people import eventually
 from support.provider import Answer, ScriptedProvider
+from support.stored import grant
 from support.tenant import Tenant
 from support.traces import forms, pages, stored_objects, written_files
 
@@ -106,7 +117,13 @@ def issued(field: Field) -> Answer:
 
 
 @pytest.fixture(scope="module")
-def traces(environment: Any, kubernetes: Any, operator_process: Callable[..., Any]) -> Iterator[Traces]:
+def traces(
+    environment: Any,
+    kubernetes: Any,
+    rings: Mapping[str, str],
+    operator_kubeconfig: Path,
+    operator_process: Callable[..., Any],
+) -> Iterator[Traces]:
     name = f"canary-{uuid.uuid4().hex[:8]}"
     field = Field()
     with (
@@ -124,6 +141,7 @@ def traces(environment: Any, kubernetes: Any, operator_process: Callable[..., An
         real_answers(field, tenant)
         a_store_that_talks(field, tenant, false_vault)
         weather(field, tenant)
+        asyncio.run(stored_grants(field, cluster, operator_kubeconfig, rings))
         served = pages(operator)
         files = written_files(operator.pid)
         described = [
@@ -358,6 +376,23 @@ def weather(field: Field, tenant: Tenant) -> None:
     cluster.delete("Connection", "late")
 
 
+async def stored_grants(field: Field, cluster: Cluster, kubeconfig: Path, rings: Mapping[str, str]) -> None:
+    """State Secrets hold tokens and may show none; rings are mounted files, whose keys stay there."""
+    for name, path in rings.items():
+        for key in parse_keys(Path(path).read_text()):
+            field.planted[f"key of {name}"] = base64.b64encode(key.material).decode()
+            field.planted[f"key of {name} in hexadecimal"] = key.material.hex()
+    tokens = ("access_token", "refresh_token", "previous_refresh_token")
+    one = grant(**{name: Sensitive(field.plant(f"{name} of a grant")) for name in tokens})
+    ring = KeyringFile(Path(rings["keyring_grant"]))
+    intent = Intent("i", 1, "operator-0", one.issued_at, one.issued_at)
+    async with Kube(from_file(kubeconfig)) as kube:
+        store = GrantStore(kube, cluster.namespace, ring.current, "canary")
+        stored = await store.create("a-grant", "sales/crm", one, now=one.issued_at)
+        await store.write("a-grant", "sales/crm", replace(stored, intent=intent), now=one.issued_at)
+        assert await store.read("a-grant", "sales/crm") is not None
+
+
 @pytest.mark.spec("C8", "A2")
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("place", PLACES)
@@ -381,6 +416,9 @@ def test_the_search_finds_what_is_there(traces: Traces) -> None:
     assert "token request" in traces.found["the log"]
     assert "ClientRejected" in traces.found["objects of the API server"]
     assert "ClientRejected" in traces.found["kubectl describe"]
+    assert "lanyard.dev/grant-generation" in traces.found["objects of the API server"]
+    assert "grant-a-grant" in traces.found["kubectl describe"]
+    assert "grant-a-grant" in traces.found["the audit log"]
     assert "lanyard_token_requests" in traces.found["what it serves"]
     assert "lanyard-operator" in traces.found["the audit log"]
     assert "LANYARD_KUBECONFIG" in traces.found["its process"]

@@ -16,7 +16,7 @@ from lanyard.reasons import Reason
 from lanyard.rules.grants import Grant, Intent
 from lanyard.sensitive import Sensitive
 from lanyard.stores.adoption import ADOPTED_FROM, Adopter, Terms
-from lanyard.stores.grants import ADOPT, BOUND_UID, ENDED, MOST_BYTES, digest, secret_name
+from lanyard.stores.grants import ADOPT, BOUND_UID, ENDED, MOST_BYTES, digest, install_id, secret_name
 from lanyard.stores.keyring import Keyring
 from support.cluster import Cluster
 from support.stored import CALLBACK, Shelf, grant, ring_key, shelf
@@ -235,6 +235,12 @@ async def test_what_is_too_large_loses_what_can_be_spared_and_is_then_refused(pl
             here.store.create(uid, OWNER, grant(access_token=half, refresh_token=half), now=now()),
             Reason.PROVIDER_ANSWER_INVALID,
         )
+
+
+async def test_an_install_is_known_by_its_namespace_and_ends_with_it(place: Any, cluster: Cluster) -> None:
+    async with place() as here:
+        namespace = cluster.client.get(f"/api/v1/namespaces/{cluster.namespace}").json()
+        assert await install_id(here.kube, cluster.namespace) == namespace["metadata"]["uid"]
 
 
 class TestAdoption:

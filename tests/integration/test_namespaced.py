@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from support.cluster import Cluster
-from support.install import install_chart, rendered
+from support.install import install_chart, rendered, second_release
 from support.people import eventually
 
 RELEASE = "lanyard-scoped"
@@ -17,17 +17,7 @@ SERVED = "t-served"
 @pytest.fixture(scope="module")
 def served(kubernetes: Any, operator_process: Callable[..., Any]) -> Iterator[tuple[Cluster, Any]]:
     """The namespace it serves, and the running operator."""
-    values = {
-        "nameOverride": "scoped",
-        "serviceAccount": {"name": "lanyard-operator"},
-        "scope": {"namespaces": [SERVED]},
-        "crds": {"enabled": False},
-        "rbac": {"aggregate": False, "serviceBinding": False},
-        "policies": {name: {"enabled": False} for name in ("consent", "lockedFields", "sharedNamespaces")},
-        # What all releases share is not this one's to take away at the end.
-        "gateway": {"enabled": False},
-        "exchange": {"create": False},
-    }
+    values = second_release("scoped", [SERVED])
     account = install_chart(kubernetes, namespace=RELEASE, values=values)
     kubeconfig = kubernetes.service_account_kubeconfig(RELEASE, account)
     process = operator_process(kubeconfig=kubeconfig, namespaces=SERVED).start()

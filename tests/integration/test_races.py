@@ -11,7 +11,7 @@ from lanyard.connectors.loader import load_catalogue
 from lanyard.reasons import Reason
 from support.cluster import Cluster, Object, conditions, is_current, reason_of, status_of
 from support.connecting import asks, from_secret, token_of
-from support.install import install_chart, rendered
+from support.install import install_chart, rendered, second_release
 from support.people import eventually
 from support.provider import Answer, Recorded, ScriptedProvider
 from support.tenant import Tenant
@@ -300,14 +300,7 @@ def test_a_damaged_secret_is_not_ready_while_it_cannot_be_repaired(here: Cluster
 def nine(kubernetes: Any, operator_process: Callable[..., Any]) -> Iterator[tuple[list[Cluster], Any]]:
     """Nine namespaces and an operator of just these, with the rights of that mode only."""
     release, names = "lanyard-nine", [f"t-nine-{number}" for number in range(9)]
-    values = {
-        "nameOverride": "nine",
-        "serviceAccount": {"name": "lanyard-operator"},
-        "scope": {"namespaces": names},
-        "crds": {"enabled": False},
-        "rbac": {"aggregate": False, "serviceBinding": False},
-        "policies": {"lockedFields": {"enabled": False}, "sharedNamespaces": {"enabled": False}},
-    }
+    values = second_release("nine", names)
     account = install_chart(kubernetes, namespace=release, values=values)
     kubeconfig = kubernetes.service_account_kubeconfig(release, account)
     process = operator_process(kubeconfig=kubeconfig, namespaces=",".join(names)).start()

@@ -14,16 +14,17 @@ import yaml
 
 from docsgen.pages import committed
 from docsgen.rights import SERVED, operator_rights
-from support.install import NAMESPACE, install_chart, rendered
+from support.install import NAMESPACE, install_chart, rendered, second_release
 from support.people import bind, eventually
 
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:lanyard-operator"
 GATEWAY = f"system:serviceaccount:{NAMESPACE}:lanyard-gateway"
+KEYS = f"system:serviceaccount:{NAMESPACE}:lanyard-keys"
 EXCHANGE = "lanyard-exchange"
 NARROW_RELEASE = "lanyard-narrow"
-NARROW = f"system:serviceaccount:{NARROW_RELEASE}:lanyard-operator"
 NARROW_EXCHANGE = "lanyard-narrow-exchange"
+NARROW = f"system:serviceaccount:{NARROW_RELEASE}:lanyard-operator"
 LEASES = "coordination.k8s.io", "leases"
 
 Allowed = frozenset[tuple[str, str, str]]
@@ -135,6 +136,18 @@ def test_the_gateway_may_do_what_is_documented_and_nothing_else(access: Access) 
     assert allowed == tables["cluster"] | beside - of_one_object(beside)
 
 
+def test_what_makes_keyrings_may_do_what_is_documented_and_nothing_else(access: Access) -> None:
+    tables = documented("rights-keys")
+    # As above: these two are of two objects alone.
+    named = frozenset({("", "secrets", "get")})
+    assert set(tables) == {"the release's namespace", f"`{EXCHANGE}`"}
+    for namespace in ("", "default", "kube-system"):
+        assert access.everything(KEYS, namespace) == basic_rights(access, namespace)
+    for place, namespace in (("the release's namespace", NAMESPACE), (f"`{EXCHANGE}`", EXCHANGE)):
+        allowed = access.everything(KEYS, namespace) - basic_rights(access, namespace)
+        assert allowed == tables[place] - named, namespace
+
+
 @pytest.mark.parametrize(
     ("group", "resource", "verb"),
     [
@@ -200,21 +213,12 @@ def _trust(kubernetes: Any) -> ssl.SSLContext:
 @pytest.fixture(scope="module")
 def narrow(kubernetes: Any) -> Iterator[str]:
     """A second operator that serves one namespace; its rights only, the kinds and policies are there already."""
-    values = {
-        "nameOverride": "narrow",
-        "serviceAccount": {"name": "lanyard-operator"},
-        "exchange": {"namespace": NARROW_EXCHANGE},
-        "gateway": {"enabled": False},
-        "scope": {"namespaces": [SERVED]},
-        "crds": {"enabled": False},
-        "rbac": {"aggregate": False, "serviceBinding": False},
-        "policies": {name: {"enabled": False} for name in ("consent", "lockedFields", "sharedNamespaces")},
-    }
+    values = second_release("narrow", [SERVED])
     install_chart(kubernetes, namespace=NARROW_RELEASE, values=values)
     yield NARROW
-    manifests = [one for one in rendered(values, namespace=NARROW_RELEASE) if one["metadata"]["name"] != SERVED]
+    manifests = [one for one in rendered(values, namespace=NARROW_RELEASE) if one["kind"] != "Namespace"]
     kubernetes.kubectl("delete", "--ignore-not-found", "-f", "-", input=yaml.safe_dump_all(manifests))
-    kubernetes.kubectl("delete", "namespace", NARROW_RELEASE, SERVED, "--wait=false")
+    kubernetes.kubectl("delete", "namespace", NARROW_RELEASE, NARROW_EXCHANGE, SERVED, "--wait=false")
 
 
 def test_an_operator_of_named_namespaces_may_do_what_is_documented_and_nothing_else(
@@ -222,21 +226,20 @@ def test_an_operator_of_named_namespaces_may_do_what_is_documented_and_nothing_e
 ) -> None:
     tables = documented("rights-namespaced")
     cluster = tables.pop("cluster")
-    tables["exchange"] = tables.pop(f"`{EXCHANGE}`")  # whatever its name is
     for place, namespace in (
         ("each served namespace", SERVED),
         ("the release's namespace", NARROW_RELEASE),
+        (f"`{EXCHANGE}`", NARROW_EXCHANGE),
         ("`default`", "default"),
-        ("exchange", NARROW_EXCHANGE),
-        ("", EXCHANGE),
         ("", "kube-system"),
         ("", NAMESPACE),
+        ("", EXCHANGE),
     ):
         expected = cluster | tables.get(place, frozenset())
         expected -= of_one_object(expected)
         assert access.everything(narrow, namespace) - basic_rights(access, namespace) == expected, namespace
     assert access.everything(narrow, "") - basic_rights(access, "") == cluster
-    assert set(tables) == {"each served namespace", "the release's namespace", "`default`", "exchange"}
+    assert set(tables) == {"each served namespace", "the release's namespace", f"`{EXCHANGE}`", "`default`"}
 
 
 def test_the_documented_tables_are_those_of_the_chart() -> None:

@@ -86,6 +86,8 @@ def test_a_rotated_secret_is_seen_at_the_rejection_although_the_old_one_is_still
     cluster = tenant.cluster
     tenant.in_vault()
     tenant.asset(store=tenant.name, cacheTTL="1h")
+    # An asset that changes under a Connection is read anew, and what is cached under the former one is not asked.
+    cluster.wait_ready("crm", kind="CredentialAssetRef")
     tenant.oauth.change_client(tenant.name, token_ttl=8)
     tenant.connect("crm")
     cluster.wait_ready("crm")

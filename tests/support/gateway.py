@@ -1,14 +1,10 @@
 """A gateway as the platform team runs it, and a person with a browser that needs no screen."""
 
-import base64
 import html
-import json
 import re
-import secrets
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
@@ -19,16 +15,6 @@ from support.operator import OperatorProcess
 
 COOKIE = "__Host-lanyard-consent"
 HOST = "localhost"  # another site than the OAuth server's 127.0.0.1, as in life
-
-
-def keyring_text() -> str:
-    """A ring with one key that seals from long ago."""
-    key = {
-        "id": "test",
-        "key": base64.b64encode(secrets.token_bytes(32)).decode(),
-        "activeFrom": (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="seconds"),
-    }
-    return json.dumps({"keys": [key]})
 
 
 class GatewayProcess(OperatorProcess):

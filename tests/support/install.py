@@ -64,4 +64,19 @@ def install_chart(kubernetes: Any, *, namespace: str = NAMESPACE, values: Mappin
     if kinds:
         kubernetes.kubectl("wait", "--for=condition=Established", "--timeout=60s", *kinds)
     accounts = (one["metadata"]["name"] for one in manifests if one["kind"] == "ServiceAccount")
-    return next(name for name in accounts if not name.endswith("-gateway"))
+    return next(name for name in accounts if name.endswith("-operator"))
+
+
+def second_release(name: str, namespaces: list[str]) -> Manifest:
+    """Values of a release beside the first, for named namespaces. What both would share, it has for itself or not at
+    all, so that its end takes nothing away from the first.
+    """
+    return {
+        "nameOverride": name,
+        "serviceAccount": {"name": "lanyard-operator"},
+        "scope": {"namespaces": namespaces},
+        "exchange": {"namespace": f"lanyard-{name}-exchange"},
+        "crds": {"enabled": False},
+        "rbac": {"aggregate": False, "serviceBinding": False},
+        "policies": {policy: {"enabled": False} for policy in ("consent", "lockedFields", "sharedNamespaces")},
+    }

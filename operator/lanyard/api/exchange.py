@@ -143,6 +143,9 @@ class TokenResponse(Model):
     expires_at: Pointers = []
     expires_at_format: Literal["rfc3339", "unix", "unixms"] = "rfc3339"
     scope: Pointers = ["/scope"]
+    scope_separator: Literal[" ", ","] | None = Field(
+        None, description="Where granted scopes are joined otherwise than wanted ones."
+    )
     refresh_token: Pointers = ["/refresh_token"]
     refresh_expires_in: Pointers = ["/refresh_expires_in", "/refresh_token_expires_in"]
     error: Pointers = Field(["/error"], description="Error code; its presence means failure, also with status 200.")

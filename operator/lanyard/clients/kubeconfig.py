@@ -1,4 +1,7 @@
-"""How to reach the API server: in a pod from the mounted ServiceAccount, elsewhere from a kubeconfig file."""
+"""How to reach the API server.
+
+In a pod from the mounted ServiceAccount, elsewhere from a kubeconfig file, or through a person's own kubectl.
+"""
 
 import base64
 import ssl
@@ -19,13 +22,17 @@ TOKEN_REREAD_SECONDS = 60.0  # kubelet replaces a projected token at 80 % of its
 
 @dataclass(frozen=True, slots=True)
 class KubeConfig:
-    """Address, trust and identity. `token_file` wins over `token` and is read again every minute."""
+    """Address, trust and identity. `token_file` wins over `token` and is read again every minute.
+
+    `socket` is a Unix socket behind which requests are authenticated (`kubectl proxy`).
+    """
 
     server: str
     ca_file: str | None = None
     ca_data: str | None = None
     token_file: str | None = None
     token: Sensitive | None = None
+    socket: str | None = None
 
     def ssl_context(self) -> ssl.SSLContext | bool:
         if self.server.startswith("http://"):
@@ -92,13 +99,14 @@ class BearerToken:
     _read_at: float = float("-inf")
 
     def header(self) -> str:
+        """Empty where somebody else authenticates: kubectl adds a login only to what has none."""
         if time.monotonic() - self._read_at > TOKEN_REREAD_SECONDS:
             if self.config.token_file is not None:
                 self._value = Sensitive(Path(self.config.token_file).read_text().strip())
             else:
                 self._value = self.config.token or Sensitive("")
             self._read_at = time.monotonic()
-        return f"Bearer {self._value.reveal()}"
+        return f"Bearer {self._value.reveal()}" if self._value else ""
 
     def forget(self) -> None:
         self._read_at = float("-inf")
@@ -114,14 +122,20 @@ def open_session(config: KubeConfig, *, connections: int, bearer: BearerToken | 
     async def authenticate(
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        request.headers["Authorization"] = bearer.header()
+        if header := bearer.header():
+            request.headers["Authorization"] = header
         response = await handler(request)
         if response.status == 401:
             bearer.forget()
         return response
 
+    connector: aiohttp.BaseConnector
+    if config.socket is not None:
+        connector = aiohttp.UnixConnector(config.socket, limit=connections)
+    else:
+        connector = aiohttp.TCPConnector(limit=connections, ssl=config.ssl_context(), keepalive_timeout=60)
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=connections, ssl=config.ssl_context(), keepalive_timeout=60),
+        connector=connector,
         middlewares=(authenticate,),
         headers={"User-Agent": "lanyard"},
         skip_auto_headers=("Accept-Encoding",),

@@ -1,7 +1,8 @@
 """The built-in catalogue from its files, and a connector from a `Connector` object. One set of checks for both.
 
-A file holds one connector (`name` and `evidence` beside the spec's fields), or a family: `family` with what its members
-share and `connectors` with the members. Members win; mappings merge; methods merge by name; other lists are replaced.
+A file holds one connector (`name` and `evidence` beside the spec's fields), or a family: `family` with what its
+members share and `connectors` with the members. Members win; mappings merge; methods merge by name; every other list
+is replaced.
 """
 
 import hashlib
@@ -25,9 +26,8 @@ from lanyard.reasons import Reason
 _T = TypeVar("_T", bound=BaseModel)
 
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-# What changes nothing about a token must not make anyone fetch one: prose, what is asked
-# after it, and what decides when it is renewed. A follow-up stays, for what it captures is published beside the token;
-# so does the page of the consent, which a consent that is under way is pinned to.
+# What changes nothing about a token must not make anyone fetch one: prose, what is asked before there is a token or
+# after it, and what decides when it is renewed. A follow-up stays: what it captures is published beside the token.
 _ASIDE: Any = {
     "display_name": True,
     "docs_url": True,
@@ -37,6 +37,7 @@ _ASIDE: Any = {
     "methods": {
         "__all__": {
             "description": True,
+            "authorization": True,
             "device": True,
             "errors": True,
             "identity": True,

@@ -64,6 +64,7 @@ class Plan:
     token_url: str
     token_host: str
     refresh_url: str
+    exchange_url: str
     authorize_url: str
     device_url: str
     host_is_tenants: bool
@@ -112,6 +113,7 @@ def plan_for(spec: ConnectionSpec, connector: Connector, learned: Mapping[str, s
         token_url=token_url,
         token_host=host_of(token_url),
         refresh_url=address.of(method.refresh_request.url) if method.refresh_request is not None else token_url,
+        exchange_url=address.of(method.exchange.url) if method.exchange is not None else "",
         authorize_url=address.of(method.authorization.url) if method.authorization is not None else "",
         device_url=address.of(method.device.url) if method.device is not None else "",
         host_is_tenants=any(_host_is_tenants(url, connector.spec.parameters) for url in _called(method)),
@@ -206,7 +208,7 @@ def _base_url(spec: ConnectorSpec, address: _Addresses) -> str:
 
 def _called(method: MethodSpec) -> Iterator[str]:
     """Templates of every URL that is asked from here; the page for the browser is not."""
-    for request in (method.token_request, method.refresh_request, method.device, *method.revocation):
+    for request in (method.token_request, method.refresh_request, method.exchange, method.device, *method.revocation):
         if request is not None:
             yield request.url
     for probe in (method.verification, method.identity, method.follow_up):

@@ -6,9 +6,7 @@ provider, and speaks to no provider. When it has not heard of the cluster for a 
 
 import asyncio
 import logging
-import signal
 import ssl
-from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
@@ -20,8 +18,9 @@ from lanyard.clients.kube import Kube
 from lanyard.clients.reflector import Reflector
 from lanyard.connectors.loader import load_catalogue
 from lanyard.entry.gateway_routes import GatewayRoutes
+from lanyard.entry.identity import kube_config
+from lanyard.entry.life import Life
 from lanyard.entry.settings import Settings, SettingsError
-from lanyard.entry.wiring import kube_config
 from lanyard.flows.catalogue import Catalogue
 from lanyard.flows.consent import ConsentFlow
 from lanyard.flows.tidy import ConsentTidy
@@ -53,13 +52,15 @@ class Gateway:
         self._ring = KeyringFile(settings.keyring_token, "token")
         self._view = View()
         self._reflectors: list[Reflector[Any]] = []
-        self._stopped = asyncio.Event()
-        self.failed = False
-        """True when a part ended by itself; the process then exits with status 1."""
+        self._life = Life()
         self.port = 0
 
+    @property
+    def failed(self) -> bool:
+        return self._life.failed
+
     def stop(self) -> None:
-        self._stopped.set()
+        self._life.end()
 
     def is_live(self) -> bool:
         """Whether everything was listed and heard of since; a gateway that does not know answers nothing."""
@@ -67,9 +68,7 @@ class Gateway:
         return bool(self._reflectors) and all(one.synced.is_set() and one.silence < longest for one in self._reflectors)
 
     async def run(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+        self._life.end_on_signals()
         async with AsyncExitStack() as stack:
             kube = await stack.enter_async_context(Kube(self._config))
             tidy = ConsentTidy(kube, self._settings.exchange_namespace, _now)
@@ -83,9 +82,12 @@ class Gateway:
             await site.start()
             self.port = runner.addresses[0][1]
             _log.info("started", extra={"gateway_port": self.port, "namespaces": self._settings.namespaces})
-            parts = [self._keep(one.run(), "mirror") for one in self._reflectors]
-            parts += [self._keep(self._tell_when_ready(), "readiness"), self._keep(tidy.run(TIDY_SECONDS), "tidy")]
-            await self._stopped.wait()
+            parts = [self._life.keep(one.run(), "mirror") for one in self._reflectors]
+            parts += [
+                self._life.keep(self._tell_when_ready(), "readiness"),
+                self._life.keep(tidy.run(TIDY_SECONDS), "tidy"),
+            ]
+            await self._life.lasts()
             _log.info("stopping")
             for part in parts:
                 part.cancel()
@@ -101,20 +103,6 @@ class Gateway:
                 _log.info("ready") if now else _log.warning("not ready: the cluster was not heard of")
                 was = now
             await asyncio.sleep(LOOK_SECONDS)
-
-    def _keep(self, work: Coroutine[Any, Any, None], part: str) -> asyncio.Task[None]:
-        """A task without which this process is of no use: when it ends by itself, so does the process."""
-
-        def ended(task: asyncio.Task[None]) -> None:
-            if not self._stopped.is_set() and not task.cancelled():
-                fault = task.exception()
-                _log.critical("a part has ended", extra={"part": part, "fault": type(fault).__name__})
-                self.failed = True
-                self.stop()
-
-        task = asyncio.create_task(work)
-        task.add_done_callback(ended)
-        return task
 
     def _mirrors(self, kube: Kube, tidy: ConsentTidy) -> list[Reflector[Any]]:
         group = f"/apis/{API_VERSION}"

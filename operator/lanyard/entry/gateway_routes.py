@@ -34,6 +34,9 @@ _ENTITLED = {"same-origin", "none"}
 # Where `kubectl lanyard authorize` listens: a port of this machine and a path that only that command knows.
 _LISTENER = re.compile(r"(?P<port>[1-9][0-9]{0,4})\.(?P<path>[A-Za-z0-9_-]{16,128})")
 
+Step = Callable[[str, str, Browser | None, str], Awaitable[web.Response]]
+"""What a form asks for: namespace, name, the browser it came from and the token it carries."""
+
 
 class GatewayRoutes:
     """`live` says whether what is known of the cluster is fresh; `keyring` gives the ring `token` as it is now."""
@@ -95,30 +98,32 @@ class GatewayRoutes:
         return response
 
     async def _start(self, request: web.Request) -> web.StreamResponse:
-        namespace, name = request.match_info["namespace"], request.match_info["name"]
-        browser = self._browser(request)
-        busy = self._busy(browser)
-        if busy is not None:
-            return busy
-        try:
-            url = await self._flow.start(namespace, name, browser, await _form_token(request))
-        except ConsentRefusedError as refused:
-            return page_response(trouble_page(refused.trouble, refused.owner))
-        return web.Response(status=303, headers={"Location": url})
+        async def begin(namespace: str, name: str, browser: Browser | None, token: str) -> web.Response:
+            url = await self._flow.start(namespace, name, browser, token)
+            return web.Response(status=303, headers={"Location": url})
+
+        return await self._posted(request, begin)
 
     async def _again(self, request: web.Request) -> web.StreamResponse:
-        namespace, name = request.match_info["namespace"], request.match_info["name"]
+        async def renew(namespace: str, name: str, browser: Browser | None, token: str) -> web.Response:
+            fresh = await self._flow.again(namespace, name, browser, token)
+            response = web.Response(status=303, headers={"Location": path_of(fresh.owner)})
+            self._remember(response, fresh)
+            return response
+
+        return await self._posted(request, renew)
+
+    async def _posted(self, request: web.Request, step: Step) -> web.StreamResponse:
+        """A form of ours, sent by this browser."""
         browser = self._browser(request)
         busy = self._busy(browser)
         if busy is not None:
             return busy
+        place = request.match_info
         try:
-            fresh = await self._flow.again(namespace, name, browser, await _form_token(request))
+            return await step(place["namespace"], place["name"], browser, await _form_token(request))
         except ConsentRefusedError as refused:
             return page_response(trouble_page(refused.trouble, refused.owner))
-        response = web.Response(status=303, headers={"Location": path_of(fresh.owner)})
-        self._remember(response, fresh)
-        return response
 
     async def _callback(self, request: web.Request) -> web.StreamResponse:
         browser = self._browser(request)

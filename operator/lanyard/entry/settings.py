@@ -77,6 +77,9 @@ class Settings(BaseModel):
     workers: int = Field(64, ge=1, le=512, description="Objects worked on at once.")
     health_address: str = Field("0.0.0.0", description="Address of health and metrics.")  # noqa: S104 - a pod's port
     health_port: int = Field(8080, ge=0, le=65535, description="Port of health and metrics; 0 picks a free one.")
+    system_namespace: str = Field(
+        "lanyard-system", pattern=NAMESPACE, description="The operator's own namespace: keyrings and stored grants."
+    )
     exchange_namespace: str = Field(
         "lanyard-exchange", pattern=NAMESPACE, description="Namespace that operator and gateway share."
     )
@@ -89,7 +92,12 @@ class Settings(BaseModel):
         validate_default=True,
         description="Pause after a vain renewal, and between two looks of those who stand by.",
     )
+    keyring_grant: Path | None = Field(None, description="JSON file of the ring `grant`: refresh tokens.")
     keyring_token: Path | None = Field(None, description="JSON file of the ring `token`: consents, shared copies.")
+    key_activation: Length = Field(
+        timedelta(minutes=10),
+        description="How long `lanyard keys rotate` lets a new key travel to every process before it seals.",
+    )
     gateway_url: str = Field(
         "",
         pattern=GATEWAY_URL,

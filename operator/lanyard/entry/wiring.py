@@ -8,25 +8,25 @@ import asyncio
 import logging
 import os
 import secrets
-import signal
 import socket
 import time
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from lanyard.api.meta import CONNECTION_UID_LABEL, READABLE_LABEL
+from lanyard.api.meta import CONNECTION_UID_LABEL, CONSENT_LABEL, GRANT_LABEL, READABLE_LABEL
 from lanyard.clients.egress import EgressPolicy
 from lanyard.clients.http import Outbound
 from lanyard.clients.kube import Kube
-from lanyard.clients.kubeconfig import KubeConfig, from_file, in_cluster
 from lanyard.clients.proxies import ProxySettings
 from lanyard.clients.reflector import Reflector
 from lanyard.connectors.loader import load_catalogue
+from lanyard.entry.identity import kube_config
+from lanyard.entry.life import Life
 from lanyard.entry.settings import SecretAccess, Settings, SettingsError
 from lanyard.entry.telemetry import HealthServer, ObjectCollector
 from lanyard.entry.watch import Watcher
@@ -52,6 +52,7 @@ from lanyard.flows.world import World
 from lanyard.rules.lease import Pace
 from lanyard.rules.schedule import Backoff
 from lanyard.stores.cache import CredentialCache
+from lanyard.stores.keyring_file import KeyringFile
 from lanyard.stores.vault import VaultReader
 
 _log = logging.getLogger(__name__)
@@ -74,11 +75,9 @@ class Operator:
         self._lease_kube = Kube(self._config, connections=1, deadline=settings.lease_renew.total_seconds())
         self._leadership = _leadership(settings, self._lease_kube)
         self._outbound = _outbound(settings, self._leadership.holds)
-        self._stopped = asyncio.Event()
+        self._life = Life()
         self._sweep_wanted = asyncio.Event()
         self._listed = False
-        self.failed = False
-        """True when a part ended by itself; the process then exits with status 1."""
         self._replayed_at = 0.0
         self._tally = Tally()
         self._world = World(wake=self._wake, sources_of=sources_of)
@@ -86,6 +85,8 @@ class Operator:
         self._duty = QueueDuty(self._queue, self._world, self._sweep_wanted.set)
         self._limits = HostLimits(wake=self._wake)
         self._cache = CredentialCache()
+        rings = (("grant", settings.keyring_grant), ("token", settings.keyring_token))
+        self._rings = tuple(KeyringFile(path, name) for name, path in rings if path is not None)
         self._watcher = Watcher(
             self._config,
             self._deliver,
@@ -98,17 +99,19 @@ class Operator:
         registry.register(ObjectCollector(self._world, self._tally, self._gauges))
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
-        self.health = HealthServer(registry, alive=lambda: not self._stopped.is_set(), ready=lambda: self._listed)
+        self.health = HealthServer(registry, alive=lambda: not self._life.is_over, ready=lambda: self._listed)
         self._connect: Connect
         self._inspect: Inspect
 
+    @property
+    def failed(self) -> bool:
+        return self._life.failed
+
     def stop(self) -> None:
-        self._stopped.set()
+        self._life.end()
 
     async def run(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+        self._life.end_on_signals()
         async with AsyncExitStack() as stack:
             kube = Kube(self._config, may_overwrite=self._leadership.holds)
             for client in (kube, self._lease_kube):
@@ -117,13 +120,15 @@ class Operator:
             self._assemble(kube, outbound)
             await self.health.start(self._settings.health_address, self._settings.health_port)
             stack.push_async_callback(self.health.stop)
+            for ring in self._rings:
+                ring.look()
             await self._leadership.look()
-            background = [self._keep(work, "mirror") for work in self._mirrors(kube)]
-            background.append(self._keep(self._sweeps(kube), "sweep"))
-            background.append(leading := self._keep(self._leadership.run(self._duty), "lease"))
-            watching = self._keep(self._watcher.run(), "watch")
+            background = [self._life.keep(work, "mirror") for work in self._mirrors(kube)]
+            background.append(self._life.keep(self._sweeps(kube), "sweep"))
+            background.append(leading := self._life.keep(self._leadership.run(self._duty), "lease"))
+            watching = self._life.keep(self._watcher.run(), "watch")
             _log.info("started", extra={"health_port": self.health.port, "namespaces": self._settings.namespaces})
-            await self._stopped.wait()
+            await self._life.lasts()
             _log.info("stopping", extra={"in_flight": self._queue.in_flight})
             self._watcher.stop()
             unfinished = await self._queue.drain(self._settings.drain_deadline.total_seconds()) if self._listed else 0
@@ -135,20 +140,6 @@ class Operator:
                 task.cancel()
             await asyncio.gather(watching, *background, return_exceptions=True)
             _log.info("stopped", extra={"unfinished": unfinished})
-
-    def _keep(self, work: Coroutine[Any, Any, None], part: str) -> asyncio.Task[None]:
-        """A task without which this process is of no use: when it ends by itself, so does the process."""
-
-        def ended(task: asyncio.Task[None]) -> None:
-            if not self._stopped.is_set() and not task.cancelled():
-                fault = task.exception()
-                _log.critical("a part has ended", extra={"part": part, "fault": type(fault).__name__})
-                self.failed = True
-                self.stop()
-
-        task = asyncio.create_task(work)
-        task.add_done_callback(ended)
-        return task
 
     def _assemble(self, kube: Kube, outbound: Outbound) -> None:
         settings, world = self._settings, self._world
@@ -188,12 +179,14 @@ class Operator:
 
     def _mirrors(self, kube: Kube) -> list[Any]:
         readable = f"{READABLE_LABEL}=true" if self._settings.secret_access is SecretAccess.LABEL else ""
+        # Grants and consents name their Connection too, and are written far more often than what is published.
+        published = f"{CONNECTION_UID_LABEL},!{GRANT_LABEL},!{CONSENT_LABEL}"
         reflectors: list[Reflector[Any]] = []
         for namespace in self._settings.namespaces or ("",):
             path = f"/api/v1/namespaces/{namespace}/secrets" if namespace else "/api/v1/secrets"
             reflectors += [
                 Reflector(kube, path, ReadableSecrets(self._world, namespace), selector=readable),
-                Reflector(kube, path, PublishedSecrets(self._world, namespace), selector=CONNECTION_UID_LABEL),
+                Reflector(kube, path, PublishedSecrets(self._world, namespace), selector=published),
             ]
         reflectors.append(Reflector(kube, "/api/v1/namespaces", Namespaces(self._world)))
         self._synced = [reflector.synced for reflector in reflectors]
@@ -278,6 +271,10 @@ class Operator:
                 "Objects whose time came over a second ago.",
                 float(self._queue.overdue(_now())),
             ),
+            "lanyard_unusable_keyrings": (
+                "Keyring files that cannot be used as they are now; the ring from before goes on.",
+                float(sum(ring.problem != "" for ring in self._rings)),
+            ),
             "lanyard_watch_restarts_total": ("Times the watch was started again.", float(self._watcher.restarts)),
             "lanyard_faults_total": ("Passes that ended in a fault of Lanyard's own.", float(self._queue.faults)),
             "lanyard_credential_cache_hits_total": ("Values found in the encrypted cache.", float(self._cache.hits)),
@@ -287,18 +284,6 @@ class Operator:
                 float(self._cache.evictions),
             ),
         }
-
-
-def kube_config(settings: Settings) -> KubeConfig:
-    """SettingsError when there is no way to reach an API server."""
-    try:
-        return from_file(settings.kubeconfig) if settings.kubeconfig is not None else in_cluster(os.environ)
-    except ValueError as error:
-        raise SettingsError(f"LANYARD_KUBECONFIG: {error}") from None
-    except OSError as error:
-        raise SettingsError(f"LANYARD_KUBECONFIG: the file cannot be read ({type(error).__name__})") from None
-    except KeyError:
-        raise SettingsError("LANYARD_KUBECONFIG is not set, and this is not a pod: give a kubeconfig file") from None
 
 
 def _leadership(settings: Settings, kube: Kube) -> Leadership:

@@ -3,9 +3,10 @@
 Start: (1) the Connection takes a consent and the operator is there; (2) a person approves this browser by an
 annotation; (3) one button: approval and form are looked at, a record is created once, the browser goes to the provider.
 Callback: (4) same browser, same state, same approval, same Connection; (5) the answer is written to the record, once.
-The operator spends the code (flows/authorize.py). The gateway knows no client secret and sees no token.
+The operator will spend the code. The gateway knows no client secret and sees no token.
 """
 
+import hashlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -195,7 +196,7 @@ class ConsentFlow:
         )
         consent = Consent(
             connector=wanted.plan.connector.name,
-            connector_digest=wanted.plan.connector.digest,
+            connector_digest=_pinned(wanted.plan),
             client_id=wanted.client_id,
             redirect_uri=redirect_uri,
             scopes=wanted.plan.scopes,
@@ -291,7 +292,7 @@ class ConsentFlow:
         if not began.is_still(
             generation=seen.generation,
             client_id=wanted.client_id,
-            connector_digest=wanted.plan.connector.digest,
+            connector_digest=_pinned(wanted.plan),
             redirect_uri=self.redirect_uri(wanted.plan.connector.name),
         ):
             raise ConsentRefusedError(Trouble.CHANGED, seen.owner)
@@ -333,6 +334,12 @@ def _details(wanted: _Wanted) -> Details:
         expected_account=wanted.spec.auth.expected_account or "",
         scopes=wanted.plan.scopes,
     )
+
+
+def _pinned(plan: Plan) -> str:
+    """What a consent under way depends on: all that a token does, and the page at which it was begun."""
+    page = plan.method.authorization.model_dump_json() if plan.method.authorization is not None else ""
+    return hashlib.sha256(f"{plan.connector.digest}\0{page}".encode()).hexdigest()[:16]
 
 
 def _expected_account(seen: SeenConnection) -> str:

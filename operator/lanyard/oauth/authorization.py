@@ -135,6 +135,7 @@ def _hold_issuer(plan: Plan, request: AuthorizationRequest, unverified_issuer: s
     if unverified_issuer is None or request.issuer is None:
         if request.response_issuer == "required":
             raise _invalid(plan)
+    # Servers of a generic connector share its redirect URI: one that names itself is taken only where it was named.
     elif unverified_issuer != render_text(request.issuer, plan.parameters):
         raise _invalid(plan)
 
@@ -142,8 +143,12 @@ def _hold_issuer(plan: Plan, request: AuthorizationRequest, unverified_issuer: s
 def _parameters(plan: Plan, request: AuthorizationRequest, unverified: Mapping[str, str]) -> dict[str, str]:
     """Every one that the connector names, held against what it declares; one that the user gave must come back equal.
 
-    One that must be known and did not come makes the answer useless.
+    One that must be known and did not come makes the answer useless; so does one that is not what the connector
+    expects there, such as the host of another shop.
     """
+    for sent, template in request.callback_expect.items():
+        if unverified.get(sent, "").lower() != (render_text(template, plan.parameters) or "").lower():
+            raise _invalid(plan)
     found: dict[str, str] = {}
     for sent, name in request.callback_params.items():
         declared = plan.connector.spec.parameters.get(name)

@@ -57,7 +57,17 @@ class DeviceGrant:
         return f"DeviceGrant({MASK})"
 
 
-UserGrant = CodeGrant | RefreshGrant | DeviceGrant
+@dataclass(frozen=True, slots=True, repr=False)
+class ExchangeGrant:
+    """The token of the code, to be swapped for the one that lasts: where the method has an `exchange`, right after."""
+
+    access_token: Sensitive
+
+    def __repr__(self) -> str:
+        return f"ExchangeGrant({MASK})"
+
+
+UserGrant = CodeGrant | RefreshGrant | DeviceGrant | ExchangeGrant
 
 
 def token_request(
@@ -106,11 +116,20 @@ def _chosen(plan: Plan, grant: UserGrant | None) -> tuple[TokenRequest, str, Cli
         way, url = plan.refresh_client_auth, plan.refresh_url
         # The first request's own grant type is not the one of a refresh.
         request = plan.method.refresh_request or (request and request.model_copy(update={"grant_type": None}))
+    if isinstance(grant, ExchangeGrant):
+        request, url = _exchange(plan), plan.exchange_url
     if request is None or (grant is None) == (plan.method.name in GRANT_METHODS):
         raise LanyardError(Reason.INTERNAL_ERROR, fault="a token request that the method does not have")
     if not url:
         raise LanyardError(Reason.INTERNAL_ERROR, fault="a token request before its address is known")
     return request, url, way
+
+
+def _exchange(plan: Plan) -> TokenRequest | None:
+    swap = plan.method.exchange
+    if swap is None:
+        return None
+    return TokenRequest(url=swap.url, format=swap.format, grant_type=swap.grant_type, params=swap.params)
 
 
 def _known(plan: Plan, client_id: str | None, grant: UserGrant | None) -> dict[str, str]:
@@ -141,6 +160,9 @@ def _grant_parameters(
             return parameters | _scope(plan, grant.scopes)
         case DeviceGrant():
             return {"grant_type": request.grant_type or DEVICE_CODE, "device_code": grant.device_code.reveal()}
+        case ExchangeGrant():
+            name = plan.method.exchange.parameter if plan.method.exchange is not None else ""
+            return {"grant_type": request.grant_type or "", name: grant.access_token.reveal()}
         case None:
             return _own_parameters(plan, request, credentials, username)
 

@@ -92,7 +92,7 @@ def account_of(identity: Identity, unverified_document: Document) -> str:
 
 def account_in(identity: Identity, status: int, body: bytes) -> str:
     """The same from the answer to the identity request; an answer that failed names nobody."""
-    document = parse_object(body) if 200 <= status <= 299 and len(body) <= BODY_LIMIT else None
+    document = _listed(body) if 200 <= status <= 299 else None
     return account_of(identity, document) if document is not None else ""
 
 
@@ -104,13 +104,19 @@ def follow_up(
     ProviderError PROVIDER_ANSWER_INVALID when the item is not there or not the only one: a guess could lead a token
     to another customer's data.
     """
-    # A list at the top is read under /items; JSON Pointers of the connector begin below an item either way.
-    document = parse_object(body) or parse_object(b'{"items":' + body + b"}") if len(body) <= BODY_LIMIT else None
-    item = _item(plan, asked, document) if 200 <= status <= 299 and document is not None else None
+    document = _listed(body) if 200 <= status <= 299 else None
+    item = _item(plan, asked, document) if document is not None else None
     if item is None:
         raise ProviderError(Reason.PROVIDER_ANSWER_INVALID, host=host, status=status)
     captured = captured_from(plan, item, asked.capture)
     return captured, learned_of(plan, "followUp", captured)
+
+
+def _listed(body: bytes) -> Document | None:
+    """A list at the top is read under /items."""
+    if len(body) > BODY_LIMIT:
+        return None
+    return parse_object(body) or parse_object(b'{"items":' + body + b"}")
 
 
 def _item(plan: Plan, asked: FollowUp, document: Document) -> Document | None:

@@ -215,7 +215,7 @@ def _token(plan: Plan, headers: Mapping[str, str], document: Document, now: date
         token_type=_token_type(first(document, response.token_type)),
         expires_at=expiry_of(plan.method, document, now, skew or timedelta(0)),
         issued_at=now,
-        scope=_scope(first(document, response.scope), plan.method.scopes.separator),
+        scope=_scope(first(document, response.scope), response.scope_separator or plan.method.scopes.separator),
         captured=captured,
         skew=skew.total_seconds() if skew is not None else None,
         refresh_token=refresh_token,

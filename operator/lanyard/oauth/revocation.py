@@ -51,7 +51,7 @@ def revocation_requests(
             continue
         moment = Moment(key_id, now, f"{jti}-{index}")
         proof = _proof(plan, revocation, credentials, moment, client_id=client_id, access_token=access_token)
-        parameters = {**filled(revocation.params, known), **proof.parameters}
+        parameters = {**filled(revocation.params, known), **_renamed(revocation, proof.parameters)}
         if revocation.parameter is not None:
             parameters[revocation.parameter] = token.reveal()
         requests.append(_written(revocation, url, proof, parameters))
@@ -63,6 +63,10 @@ def revocation_verdict(status: int) -> Revoked:
     if 200 <= status <= 299 or status in {404, 410}:
         return Revoked.DONE
     return Revoked.LATER if status in {408, 429} or status >= 500 else Revoked.REFUSED
+
+
+def _renamed(revocation: Revocation, proof: Mapping[str, str]) -> dict[str, str]:
+    return {revocation.rename.get(name, name): value for name, value in proof.items()}
 
 
 def _proof(

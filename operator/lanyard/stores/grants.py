@@ -90,7 +90,7 @@ class GrantStore:
         self._kube = kube
         self.path = f"/api/v1/namespaces/{namespace}/secrets"
         self._keyring = keyring
-        self._install = install
+        self.install = install
 
     async def read(self, uid: str, owner: str) -> Stored | None:
         """None when there is none. `owner` is the Connection's `namespace/name`."""
@@ -98,7 +98,7 @@ class GrantStore:
         if secret is None:
             return None
         held = Held.of(secret["metadata"])
-        if held.install != self._install or held.uid != uid or held.owner != owner:
+        if held.install != self.install or held.uid != uid or held.owner != owner:
             raise LanyardError(Reason.STATE_NOT_ADOPTED)
         return self.opened(secret, Context(FIELD, uid, owner))
 
@@ -133,7 +133,7 @@ class GrantStore:
         try:
             found = await self._kube.get(f"{self.path}/{secret_name(uid)}", metadata_only=True)
             held = Held.of(found["metadata"])
-            if held.install == self._install:
+            if held.install == self.install:
                 await self._kube.delete(f"{self.path}/{held.name}", uid=held.secret_uid, version=version)
         except KubernetesError as error:
             if error.code != 404:
@@ -152,15 +152,15 @@ class GrantStore:
                 yield Held.of(item["metadata"]), _key_id(item)
 
     async def reseal(self, held: Held, *, now: datetime) -> bool:
-        """Seal one anew with the key that seals now, its content untouched. False when there was nothing to do: it has
-        been written or deleted since, a refresh is under way, or it is another install's.
+        """Seal one anew with the key that seals now, its content untouched. False when that was not to be done: it is
+        another install's, has been written or deleted since, or an answer to its refresh may still come.
         """
-        if held.install != self._install:
+        if held.install != self.install:
             return False
         try:
             secret = await self._kube.get(f"{self.path}/{held.name}")
             keyring = self._keyring()
-            if "intent" in secret["data"] or _key_id(secret) == keyring.sealing_key(now):
+            if _key_id(secret) == keyring.sealing_key(now) or _is_awaited(secret, now):
                 return False
             plain = keyring.open(_decoded(secret, "grant").decode(), held.context)
             exact = {"uid": held.secret_uid, "resourceVersion": secret["metadata"]["resourceVersion"]}
@@ -192,7 +192,7 @@ class GrantStore:
             "type": "Opaque",
             "metadata": {
                 "name": secret_name(uid),
-                "labels": {GRANT_LABEL: self._install, CONNECTION_UID_LABEL: uid},
+                "labels": {GRANT_LABEL: self.install, CONNECTION_UID_LABEL: uid},
                 "annotations": annotations,
             },
             "data": data,
@@ -226,6 +226,14 @@ class GrantStore:
         return replace(stored, version=answer["metadata"]["resourceVersion"], uid=answer["metadata"]["uid"])
 
 
+async def install_id(kube: Kube, namespace: str) -> str:
+    """The uid of the operator's namespace. In another cluster, or when it was made anew, it is another install: what a
+    backup brought there may still be used by the one it came from.
+    """
+    metadata = (await kube.get(f"/api/v1/namespaces/{namespace}", metadata_only=True))["metadata"]
+    return str(metadata["uid"])
+
+
 def digest(client_id: str, redirect_uri: str, token_host: str) -> str:
     """What a grant is bound to, for people who compare without opening it. Nothing in it is a secret."""
     return hashlib.sha256(json.dumps([client_id, redirect_uri, token_host]).encode()).hexdigest()[:32]
@@ -249,6 +257,14 @@ def _ending(reason: str | None) -> Reason | None:
         return Reason(reason)
     except ValueError:
         return Reason.GRANT_REVOKED
+
+
+def _is_awaited(secret: Object, now: datetime) -> bool:
+    """Whether somebody may be about to write what a refresh brought: a change in between would stand in the way."""
+    try:
+        return now < read_intent(_decoded(secret, "intent")).not_after
+    except (ValueError, KeyError):
+        return False
 
 
 def _key_id(secret: Object) -> str:

@@ -102,6 +102,16 @@ def key_id_of(sealed: str) -> str:
     return key_id
 
 
+def sealed_with(text: str) -> str | None:
+    """The id of the key that sealed a text, None for one that was not sealed at all."""
+    try:
+        key_id = key_id_of(text)
+        _decoded(text[len(key_id) + 1 :])
+    except LanyardError:
+        return None
+    return key_id
+
+
 def _encoded(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 

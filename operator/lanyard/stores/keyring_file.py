@@ -36,12 +36,13 @@ class KeyringFile:
 
     def current(self) -> Keyring:
         """LanyardError with KEYRING_LOST when the file has never been usable in the life of this process."""
-        self._look()
+        self.look()
         if self._keyring is None:
             raise LanyardError(Reason.KEYRING_LOST)
         return self._keyring
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Read the file if it changed; what is wrong with it is told in the log and in `problem`."""
         try:
             status = self.path.stat()
             seen = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)

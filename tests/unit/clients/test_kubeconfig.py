@@ -129,7 +129,7 @@ def test_a_token_file_wins_and_is_read_again_when_the_token_was_refused(tmp_path
 
 def test_a_static_token_is_used_as_it_is() -> None:
     assert BearerToken(KubeConfig(server="", token=Sensitive("static"))).header() == "Bearer static"
-    assert BearerToken(KubeConfig(server="")).header() == "Bearer "
+    assert BearerToken(KubeConfig(server="")).header() == "", "kubectl adds its login only to what has none"
 
 
 @pytest.mark.spec("A5")

@@ -239,6 +239,27 @@ def test_a_connector_object_that_cannot_work_is_refused_by_field(spec: dict[str,
         pytest.param("name: a\nmethods: [{name: basic, x: 1}]", "a.yaml: connector a: methods.0.x", id="unknown key"),
         pytest.param("name: a\nmethods: [{name: password}]", "a.yaml: connector a: methods[password]", id="incomplete"),
         pytest.param("methods: [{name: basic}]", "a.yaml: a connector has a name", id="no name"),
+        pytest.param(
+            "name: a\nevidence: {confidence: verified, recalled: [colour]}\nmethods: [{name: basic}]",
+            "a.yaml: connector a: evidence.recalled.0",
+            id="a fact that is none",
+        ),
+        pytest.param(
+            "name: a\nevidence: {recalled: [pkce]}\nmethods: [{name: basic}]",
+            "a.yaml: connector a: evidence.confidence",
+            id="evidence without a verdict",
+        ),
+        pytest.param(
+            "family: {methods: [{name: basic}]}\nconnectors: [{name: a, methods: [{name: basic, y: 1}]}]",
+            "a.yaml: connector a: methods.0.y",
+            id="an unknown key in a member",
+        ),
+        pytest.param(
+            "family: {methods: [{name: basic, verification: {request: {url: 'http://a.example'}}}]}\n"
+            "connectors: [{name: a}]",
+            "a.yaml: connector a: methods[basic].verification.request.url",
+            id="what a family makes of its members",
+        ),
         pytest.param("- a", "a.yaml: a connector is a mapping", id="not a mapping"),
         pytest.param("a: [", "a.yaml: not YAML", id="not YAML"),
         pytest.param("family: {}\nconnectors: []\nmore: 1", "a.yaml: more", id="a family with more"),
@@ -303,6 +324,69 @@ def test_the_digest_follows_what_a_token_depends_on_and_nothing_else() -> None:
     assert len(plain.digest) == 16
 
 
+CONSENT = {
+    "authorization": {"url": "https://login.example.com/authorize"},
+    "followUp": {"request": {"url": "https://api.example.com/me"}, "capture": {"id": "/id"}},
+}
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        pytest.param({"authorization": {"url": "https://login.example.com/other"}}, id="the page"),
+        pytest.param({"identity": {"account": ["/name"]}}, id="the account"),
+        pytest.param({"verification": {"request": {"url": "https://api.example.com/me"}}}, id="the verification"),
+        pytest.param({"revocation": [{"url": "https://login.example.com/revoke"}]}, id="the revocation"),
+        pytest.param({"rotation": {"mode": "fixed"}}, id="the rotation"),
+    ],
+)
+def test_what_comes_before_or_after_a_token_makes_nobody_fetch_one(members: dict[str, Any]) -> None:
+    one = connector(token_method("authorizationCode", **CONSENT))
+    assert connector(token_method("authorizationCode", **(CONSENT | members))).digest == one.digest
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        pytest.param({"followUp": {**CONSENT["followUp"], "capture": {"id": "/other"}}}, id="what is published beside"),
+        pytest.param({"scopes": {"default": ["a"]}}, id="the scopes"),
+        pytest.param({"refreshRequest": {"url": "https://login.example.com/refresh"}}, id="the refresh"),
+        pytest.param({"response": {"capture": {"owner": "/owner"}}}, id="what is read from the answer"),
+    ],
+)
+def test_what_a_token_depends_on_changes_the_digest(members: dict[str, Any]) -> None:
+    one = connector(token_method("authorizationCode", **CONSENT))
+    assert connector(token_method("authorizationCode", **(CONSENT | members))).digest != one.digest
+
+
+def test_evidence_belongs_to_files_and_compares_nothing() -> None:
+    text = "name: a\nmethods: [{name: basic}]"
+    plain = catalogue_of({"a.yaml": text})["a"]
+    known = catalogue_of({"a.yaml": f"{text}\nevidence: {{confidence: recalled, unknown: [pkce]}}"})["a"]
+    assert plain == known
+    assert (plain.evidence, known.evidence and known.evidence.unknown) == (None, ["pkce"])
+    with pytest.raises(SpecError):
+        from_object("a", {"methods": [{"name": "basic"}], "evidence": {"confidence": "verified"}})
+
+
+@pytest.mark.spec("C16")
+def test_the_page_says_how_well_a_fact_is_known_and_what_a_refresh_token_does() -> None:
+    page = connectors_page(load_catalogue())
+    sections = {part.split("\n", 1)[0]: part for part in page.split("\n## ")}
+    assert "Unknown: PKCE." in sections["jira"]
+    assert "Recalled, not looked up twice: the lifetime, the name of the account." in sections["jira"]
+    assert "Refresh token rotating with grace of 10m, the old access token ends with it" in sections["jira"]
+    assert "From a single source: the address of the consent page" in sections["workday-rest"]
+    assert "ends after 7 days without use" in sections["oracle-netsuite"]
+    assert "PKCE is off: The product refuses it on its web flow." in sections["linkedin"]
+    assert "Cannot be taken back from here." in sections["microsoft-365"]
+    assert "Without a verification." in sections["active-directory"]
+    assert "which the product charges for" in sections["clearbit"]
+    assert "How well it is known: unknown." in sections["act-365"]
+    assert "swapped for one that lasts" in sections["facebook"]
+    assert "`access_key_id`, `secret_access_key`, `session_token` (optional)" in sections["amazon-ses"]
+
+
 @pytest.mark.spec("C16")
 def test_the_page_shows_every_connector_and_every_method() -> None:
     catalogue = load_catalogue()
@@ -311,4 +395,4 @@ def test_the_page_shows_every_connector_and_every_method() -> None:
         section = page.split(f"\n## {name}\n")[1].split("\n## ")[0]
         assert all(f"| `{method.name}` |" in section for method in one.spec.methods)
     assert "(#salesforce)" in page
-    assert "*later*" in page
+    assert "*later*" not in page

@@ -168,6 +168,32 @@ def test_the_issuer_is_compared_where_it_is_known() -> None:
     assert callback(plan, [("code", "a")]).code
 
 
+def test_a_server_that_names_itself_is_taken_only_where_its_name_was_given() -> None:
+    """Otherwise another server, reached by the same redirect URI, could have its code sent here (RFC 9207 1)."""
+    members = {"authorization": {"issuer": "{issuer}"}, "parameters": {"issuer": {"required": False}}}
+    answer = [("code", "a"), ("iss", "https://login.example.com")]
+    assert callback(code_plan(**members), [("code", "a")]).code
+    with pytest.raises(ProviderError):
+        callback(code_plan(**members), answer)
+    assert callback(code_plan(given={"issuer": "https://login.example.com"}, **members), answer).code
+    with pytest.raises(ProviderError):
+        callback(code_plan(given={"issuer": "https://other.example.com"}, **members), answer)
+
+
+@pytest.mark.spec("C16")
+@pytest.mark.parametrize("shop", [None, "", "other.myshopify.com", "acme.myshopify.com.evil.example"])
+def test_an_answer_for_another_shop_than_the_one_asked_is_refused(shop: str | None) -> None:
+    """Shopify's callback names the shop's host (quirk 17)."""
+    members = {
+        "authorization": {"callbackExpect": {"shop": "{shop}.myshopify.com"}},
+        "parameters": {"shop": {"pattern": "[a-z]+"}},
+    }
+    plan = code_plan(given={"shop": "acme"}, **members)
+    assert callback(plan, [("code", "a"), ("shop", "Acme.myshopify.com")]).code
+    with pytest.raises(ProviderError):
+        callback(plan, [("code", "a"), *([("shop", shop)] if shop is not None else [])])
+
+
 @pytest.mark.spec("C16")
 def test_a_listed_host_of_the_answer_completes_the_token_address() -> None:
     plan = code_plan(**ZOHO)

@@ -28,6 +28,13 @@ def test_the_refresh_token_and_its_life_are_kept() -> None:
     assert token.refresh_expires_at == NOW + timedelta(hours=1)
 
 
+def test_granted_scopes_can_be_joined_otherwise_than_wanted_ones() -> None:
+    """GitHub asks for `repo user` and answers `repo,user`."""
+    answer = {"access_token": "at", "scope": "repo,user"}
+    assert read(code_plan(response={"scopeSeparator": ","}), answer).scope == ("repo", "user")
+    assert read(code_plan(), answer).scope == ("repo,user",)
+
+
 @pytest.mark.parametrize("value", [None, "", 5, "a\nb", "x" * 70000, ["a"]])
 def test_a_refresh_token_that_cannot_be_one_counts_as_none(value: Any) -> None:
     token = read(code_plan(), {"access_token": "at", "refresh_token": value})

@@ -174,6 +174,12 @@ def test_an_answer_that_failed_names_nobody() -> None:
     assert account_in(Identity(), 200, b"<html>") == ""
 
 
+def test_an_account_can_stand_in_a_list_at_the_top() -> None:
+    first = Identity(account=["/items/0/tenantName"])
+    assert account_in(first, 200, b'[{"tenantName":"Acme"},{"tenantName":"B"}]') == "Acme"
+    assert account_in(first, 200, b"[]") == ""
+
+
 SITES = FollowUp.model_validate(
     {
         "request": {"url": "https://api.atlassian.com/oauth/token/accessible-resources"},

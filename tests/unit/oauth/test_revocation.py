@@ -73,6 +73,13 @@ def test_github_s_delete_has_the_client_id_in_the_address_and_the_token_in_json(
 
 
 @pytest.mark.spec("C16")
+def test_the_proof_of_the_client_can_have_other_names() -> None:
+    names = {"client_id": "clientId", "client_secret": "clientSecret"}
+    (request,) = ask({"token": "access", "format": "json", "parameter": "accessToken", "rename": names}, **POST)
+    assert json.loads(request.body) == {"accessToken": "at", "clientId": "client", "clientSecret": "s3cret"}
+
+
+@pytest.mark.spec("C16")
 def test_a_delete_with_the_bearer_token_has_no_body() -> None:
     call = {"method": "DELETE", "token": "access", "parameter": None, "authentication": "bearer"}
     (request,) = ask(call, authorizationFormat="Zoho-oauthtoken {access_token}")

@@ -9,7 +9,7 @@ import pytest
 
 from lanyard.connectors.selection import Plan
 from lanyard.errors import LanyardError, SourceError
-from lanyard.oauth.grants import CodeGrant, DeviceGrant, RefreshGrant, token_request
+from lanyard.oauth.grants import CodeGrant, DeviceGrant, ExchangeGrant, RefreshGrant, token_request
 from lanyard.oauth.wire import WireRequest
 from lanyard.sensitive import Sensitive
 from support.plans import client_plan, code_plan, device_plan
@@ -105,6 +105,31 @@ def test_a_body_can_be_json() -> None:
     assert json.loads(request.body)["code"] == "the+code"
 
 
+SWAP = {
+    "exchange": {
+        "url": "https://graph.example.com/token",
+        "grantType": "fb_exchange_token",
+        "parameter": "fb_exchange_token",
+        "params": {"v": "1"},
+    }
+}
+
+
+@pytest.mark.spec("C16")
+def test_a_first_token_is_swapped_for_one_that_lasts() -> None:
+    """Facebook (quirk 8)."""
+    request = ask(code_plan(**SWAP, **POST), ExchangeGrant(Sensitive("short")))
+    assert request.url == "https://graph.example.com/token"
+    assert form(request) == {
+        "grant_type": "fb_exchange_token",
+        "fb_exchange_token": "short",
+        "v": "1",
+        "client_id": "client",
+        "client_secret": "s3cret",
+    }
+    assert "short" not in repr(request) + repr(ExchangeGrant(Sensitive("short")))
+
+
 @pytest.mark.spec("C5")
 def test_a_device_code_is_asked_for_by_a_public_client() -> None:
     assert form(ask(device_plan(), DeviceGrant(Sensitive("dc")))) == {
@@ -125,6 +150,7 @@ ZOHO = {
     [
         pytest.param(code_plan(), None, id="no grant for a method that needs one"),
         pytest.param(client_plan(), REFRESH, id="a grant for a method that has none"),
+        pytest.param(code_plan(), ExchangeGrant(Sensitive("at")), id="a swap that the method does not have"),
         pytest.param(code_plan(**ZOHO), CODE, id="an address that is not known yet"),
     ],
 )
