@@ -40,11 +40,9 @@ def environment() -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def kubernetes(environment: Any) -> Any:
     """The API server with the chart installed."""
-    from support.install import give_back_lease, install_chart
+    from support.install import install_chart
 
     install_chart(environment.kubernetes)
-    with environment.kubernetes.client() as client:
-        give_back_lease(client)
     return environment.kubernetes
 
 
@@ -155,8 +153,7 @@ def gateway_process(
 @pytest.fixture(scope="module")
 def gateway(gateway_process: Callable[..., Any], kubernetes: Any) -> Iterator[Any]:
     """One gateway for the tests of a module, with an operator's Lease that lives."""
-    from support.consenting import hold_lease
-    from support.install import give_back_lease
+    from support.consenting import give_back_lease, hold_lease
 
     with kubernetes.client() as client:
         hold_lease(client)

@@ -17,7 +17,7 @@ import httpx
 from bench import meters
 from localenv.environment import Environment
 from support.cluster import GROUP, Cluster, status_of
-from support.install import give_back_lease, install_chart
+from support.install import install_chart
 from support.operator import OperatorProcess
 
 THREADS = 8
@@ -39,7 +39,6 @@ class Place:
         try:
             self._account = install_chart(self.environment.kubernetes)
             self.client = self.environment.kubernetes.client()
-            give_back_lease(self.client)
         except BaseException:
             self.__exit__()
             raise

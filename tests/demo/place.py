@@ -57,9 +57,6 @@ def start_operator(environment: Environment) -> OperatorProcess:
         "ca_bundle": str(environment.pki.ca_path),
         # The provider of the demo is on loopback, where a token URL may otherwise not lead.
         "egress_allowed_networks": "127.0.0.0/8",
-        # In a new cluster the first operator waits that long: it cannot know that there is no other.
-        "lease_duration": "3s",
-        "lease_renew": "1s",
     }
     operator = OperatorProcess(
         kubeconfig=kubeconfig,

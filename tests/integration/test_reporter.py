@@ -45,6 +45,7 @@ CRM = Key(What.CONNECTION, "sales", "crm")
 OBJECT = "/apis/lanyard.dev/v1alpha1/namespaces/sales/connections/crm"
 FRESH = holds(Condition.READY, Reason.CREDENTIALS_PUBLISHED, secret="crm-token")
 PACE = Backoff()
+CONNECTIONS = 4
 
 
 @dataclass
@@ -61,6 +62,8 @@ class Api:
     """True while no object can be read."""
     led: bool = True
     """Whether the process that tells holds the Lease."""
+    slow: asyncio.Event | None = None
+    """Until then no object is answered."""
 
     async def answer(self, request: web.Request) -> web.Response:
         match request.method, request.path:
@@ -71,6 +74,8 @@ class Api:
                 return web.json_response({"metadata": {"uid": self.uid}})
             case "GET", path if path == OBJECT:
                 self.looks += 1
+                if self.slow is not None:
+                    await self.slow.wait()
                 if self.uid is None or self.blind:
                     return refusal(503 if self.blind else 404)
                 return web.json_response({"metadata": {"name": "crm", "uid": self.uid}})
@@ -113,7 +118,7 @@ async def an_office() -> AsyncIterator[Office]:
     assert record is not None
     try:
         config = KubeConfig(server=server, token=Sensitive("t0k3n"))
-        async with Kube(config, may_overwrite=lambda: api.led) as kube:
+        async with Kube(config, connections=CONNECTIONS, may_overwrite=lambda: api.led) as kube:
             yield Office(api, kube, world, record, Reporter(kube, world, instance="one"))
     finally:
         await runner.cleanup()
@@ -163,6 +168,31 @@ def test_a_status_that_could_not_be_told_without_the_lease_is_told_with_it_and_w
         assert await office.tell() is None
         assert office.api.statuses == [{"failedAttempts": 1}]
         assert len(office.api.events) == 1
+
+    in_office(scene)
+
+
+@pytest.mark.spec("K6")
+def test_a_status_that_waited_for_a_connection_until_the_lease_was_lost_is_not_sent() -> None:
+    """Frozen or held up before its bytes are written, it would put an older status over that of who leads now."""
+
+    async def scene(office: Office) -> None:
+        office.api.slow = asyncio.Event()
+        async with asyncio.TaskGroup() as others:
+            for _ in range(CONNECTIONS):
+                others.create_task(office.kube.get(OBJECT))
+            while office.api.looks < CONNECTIONS:
+                await asyncio.sleep(0.01)
+            telling = asyncio.create_task(office.tell())
+            await asyncio.sleep(0.1)
+            office.api.led = False
+            office.api.slow.set()
+        with pytest.raises(SteppedBackError):
+            await telling
+        assert office.api.statuses == []
+        office.api.led = True
+        assert await office.tell() is None
+        assert office.api.statuses == [{"failedAttempts": 1}]
 
     in_office(scene)
 

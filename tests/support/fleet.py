@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import pairwise
@@ -139,14 +139,17 @@ def frozen(process: Any) -> Iterator[None]:
         os.kill(process.pid, signal.SIGCONT)
 
 
+def logged_at(line: Mapping[str, Any]) -> float:
+    """Epoch seconds."""
+    return datetime.fromisoformat(line["time"]).timestamp()
+
+
 def audited(process: Any, action: str, since: float = 0.0) -> list[dict[str, Any]]:
     """What a process says it did, to the end, after a moment (epoch seconds)."""
     return [
         line
         for line in process.lines()
-        if line.get("logger") == "lanyard.audit"
-        and line["action"] == action
-        and datetime.fromisoformat(line["time"]).timestamp() > since
+        if line.get("logger") == "lanyard.audit" and line["action"] == action and logged_at(line) > since
     ]
 
 

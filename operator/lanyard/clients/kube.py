@@ -5,7 +5,7 @@ A thin client of our own because a status write through the generated one costs 
 """
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -37,8 +37,9 @@ class Page:
 class Kube:
     """Use as an async context manager, in one loop.
 
-    `may_overwrite` is asked before each write that takes whatever is there for its own. Who may not still creates what
-    is not there and changes what is as it was read: a grant that was received is kept by such a write.
+    `may_overwrite` is asked for each write that takes whatever is there for its own, right before its bytes are
+    written: it may have waited for a connection. Who may not still creates what is not there and changes what is as it
+    was read: a grant that was received is kept by such a write.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Kube:
 
     async def __aenter__(self) -> Self:
         bearer = BearerToken(self._config)
-        self._session = open_session(self._config, connections=self._connections, bearer=bearer)
+        self._session = open_session(self._config, connections=self._connections, bearer=bearer, before=self._before)
         # A watch holds its connection for ever; among the others, a few dozen would leave none for the calls.
         self._watching = open_session(self._config, connections=0, bearer=bearer)
         return self
@@ -76,8 +77,6 @@ class Kube:
 
     async def apply(self, path: str, body: Object) -> Object:
         """Server-side apply that takes over conflicting fields: what is ours is ours, as long as this process leads."""
-        if not self._may_overwrite():
-            raise SteppedBackError
         params = {"fieldManager": FIELD_MANAGER, "force": "true"}
         return await self._call("PATCH", path, body=body, params=params, content_type=APPLY)
 
@@ -143,6 +142,10 @@ class Kube:
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{service_account}/token"
         body = {"spec": {"audiences": [audience], "expirationSeconds": seconds}}
         return Sensitive((await self._call("POST", path, body=body))["status"]["token"])
+
+    def _before(self, headers: Mapping[str, str]) -> None:
+        if headers.get("Content-Type") == APPLY and not self._may_overwrite():
+            raise SteppedBackError
 
     async def _call(
         self,
