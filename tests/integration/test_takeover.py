@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -30,9 +31,9 @@ def two(operator_process: Callable[..., Any], fleet: Fleet) -> Iterator[Callable
     """Starts two operators; the first leads and every Connection is Ready when they are returned."""
     made: list[Any] = []
 
-    def start(**settings: Any) -> tuple[Any, Any]:
+    def start(*, standby: Path | None = None, **settings: Any) -> tuple[Any, Any]:
         made.append(operator_process(**settings).start())
-        made.append(operator_process(**settings).start(leads=False))
+        made.append(operator_process(**{"kubeconfig": standby, **settings}).start(leads=False))
         fleet.wait_ready()
         return made[0], made[1]
 
@@ -48,11 +49,17 @@ def proxy(environment: Any, kubernetes: Any) -> Iterator[FaultProxy]:
         yield proxy
 
 
+@pytest.fixture
+def proxied(kubernetes: Any, proxy: FaultProxy) -> Path:
+    path: Path = kubernetes.service_account_kubeconfig("lanyard-system", "lanyard-operator", server=proxy.url)
+    return path
+
+
 @pytest.mark.spec("K6")
 def test_of_two_operators_one_works_and_the_other_is_ready_and_does_nothing(
-    two: Callable[..., tuple[Any, Any]], fleet: Fleet
+    two: Callable[..., tuple[Any, Any]], fleet: Fleet, proxy: FaultProxy, proxied: Path
 ) -> None:
-    first, second = two(**BRIEF)
+    first, second = two(standby=proxied, **BRIEF)
     since, stamp = time.monotonic(), time.time()
     fleet.wait_all_asked(since=since)
     fleet.wait_all_asked(since=time.monotonic())
@@ -61,6 +68,7 @@ def test_of_two_operators_one_works_and_the_other_is_ready_and_does_nothing(
     for action in ("resolve", "token request", "publish"):
         assert audited(first, action, stamp)
         assert audited(second, action) == []
+    assert {one.method for one in proxy.log()} == {"GET"}
     assert (leads(first), leads(second)) == (True, False)
     assert httpx.get(f"{second.address}/readyz").status_code == 200
     assert fleet.lease()["holderIdentity"] == first.wait_for("leading")["holder"]
@@ -131,10 +139,9 @@ def test_a_leader_that_was_frozen_for_longer_than_its_lease_wakes_and_sends_noth
 
 @pytest.mark.spec("K6", "C+2")
 def test_in_an_outage_of_the_api_server_both_stop_and_afterwards_the_same_one_goes_on(
-    two: Callable[..., tuple[Any, Any]], fleet: Fleet, proxy: FaultProxy, kubernetes: Any
+    two: Callable[..., tuple[Any, Any]], fleet: Fleet, proxy: FaultProxy, proxied: Path
 ) -> None:
-    kubeconfig = kubernetes.service_account_kubeconfig("lanyard-system", "lanyard-operator", server=proxy.url)
-    first, second = two(kubeconfig=kubeconfig, **BRIEF)
+    first, second = two(kubeconfig=proxied, **BRIEF)
     fleet.wait_all_asked(since=time.monotonic())
     proxy.refuse()
     out = time.monotonic()
