@@ -67,9 +67,9 @@ SITES = list(sites())
 CHOSEN_ELSEWHERE = {
     ("connectors/selection.py", "SpecError"): {"connector", "field"},
     ("flows/inspect.py", "holds"): set(),
-    ("oauth/device.py", "ProviderError"): {"host", "status"},
+    ("oauth/device.py", "ProviderError"): {"host", "status", "proof"},
     ("oauth/probes.py", "SpecError"): {"connector", "field"},
-    ("oauth/responses.py", "ProviderError"): {"host", "status"},
+    ("oauth/responses.py", "ProviderError"): {"host", "status", "proof"},
     ("rules/conditions.py", "said"): set(),
     ("rules/status.py", "holds"): {"secret"},
 }

@@ -16,6 +16,7 @@ from lanyard.api.exchange import ErrorClass, ErrorRule, TokenResponse
 from lanyard.connectors.parameters import accept
 from lanyard.connectors.selection import Plan, learned_of
 from lanyard.errors import ProviderError
+from lanyard.oauth.client_auth import proof_of
 from lanyard.oauth.documents import MISSING, Document, first, parse_form, parse_object
 from lanyard.oauth.lifetimes import expiry_of, http_date, refresh_expiry_of, skew_of
 from lanyard.reasons import Reason
@@ -77,7 +78,8 @@ def parse(plan: Plan, status: int, headers: Mapping[str, str], body: bytes, *, h
     document = document_of(headers, body)
     failure = failure_of(plan, status, document)
     if failure is not None:
-        raise ProviderError(failure, host=host, status=status, retry_after=_wait(failure, headers, now))
+        wait = _wait(failure, headers, now)
+        raise ProviderError(failure, host=host, status=status, proof=proof_of(plan), retry_after=wait)
     token = _token(plan, headers, document, now) if document is not None else None
     if token is None:
         raise ProviderError(Reason.PROVIDER_ANSWER_INVALID, host=host, status=status)
