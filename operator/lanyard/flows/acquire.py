@@ -2,7 +2,7 @@
 
 1. take a place at the token endpoint's host, or come back later
 2. resolve the credentials
-3. static methods: hand them on; token methods: one request, one answer
+3. static methods: hand them on; token methods: one request, one answer, and the follow-up that a product needs
 4. refused credentials: look at their sources afresh, and if they differ try once more, else the refusal stands
 
 The request runs to its end whatever happens around it: a token that was issued is not thrown away.
@@ -19,6 +19,7 @@ from lanyard.api.connection import ConnectionSpec
 from lanyard.clients.http import Answer, Outbound, OutboundError, provider_error
 from lanyard.connectors.selection import Plan
 from lanyard.errors import ProviderError
+from lanyard.flows.follow_up import completed
 from lanyard.flows.limits import HostLimits, Later
 from lanyard.flows.resolve import Resolved, Resolver
 from lanyard.flows.tally import Tally, audit
@@ -103,6 +104,7 @@ class Acquirer:
             raise
         finally:
             self._limits.leave(host)
+        plan, token = await completed(self._outbound, spec, plan, token, deadline=self._deadline)
         return self._acquired(record, plan, token, read)
 
     async def _token(self, record: Record, spec: ConnectionSpec, plan: Plan, read: dict[str, str]) -> Token:
