@@ -70,9 +70,9 @@ CHOSEN_ELSEWHERE = {
     ("flows/gather.py", "LanyardError"): {"why"},
     ("flows/inspect.py", "holds"): set(),
     ("flows/refresh.py", "LanyardError"): set(),
-    ("oauth/device.py", "ProviderError"): {"host", "status"},
+    ("oauth/device.py", "ProviderError"): {"host", "status", "proof"},
     ("oauth/probes.py", "SpecError"): {"connector", "field"},
-    ("oauth/responses.py", "ProviderError"): {"host", "status"},
+    ("oauth/responses.py", "ProviderError"): {"host", "status", "proof"},
     ("rules/conditions.py", "said"): set(),
     ("rules/status.py", "holds"): {"secret"},
 }

@@ -2,15 +2,16 @@
 
 1. take a place at the token endpoint's host, or come back later
 2. resolve the credentials
-3. static methods: hand them on; token methods: one request, one answer
+3. static methods: hand them on; token methods: one request, one answer, and the follow-up that a product needs
 4. refused credentials: look at their sources afresh, and if they differ try once more, else the refusal stands
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from lanyard.errors import LanyardError, ProviderError
+from lanyard.flows.follow_up import completed
 from lanyard.flows.resolve import Resolved
 from lanyard.flows.token_endpoint import Errand, TokenEndpoint, Waiting, markers, to_its_end, values
 from lanyard.oauth.responses import Token, missing_scopes
@@ -55,7 +56,8 @@ class Acquirer:
             token = await to_its_end(self._token(errand))
         finally:
             self._endpoint.leave(errand)
-        return self._acquired(errand, token)
+        plan, token = await completed(self._endpoint.send, errand.spec, errand.plan, token)
+        return self._acquired(replace(errand, plan=plan), token)
 
     async def _token(self, errand: Errand) -> Token:
         return await self._endpoint.token(errand, await self._endpoint.credentials(errand))

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lanyard.api.exchange import ApiRequest
 from lanyard.connectors.selection import Plan
 from lanyard.errors import LanyardError
+from lanyard.flows.follow_up import followed, known_of
 from lanyard.flows.token_endpoint import TokenEndpoint
-from lanyard.oauth.probes import Known, account_in, api_request, follow_up
+from lanyard.oauth.probes import account_in, api_request
 from lanyard.oauth.responses import Token
-from lanyard.rules.publish import token_content
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +22,7 @@ class Found:
 
 async def identify(endpoint: TokenEndpoint, plan: Plan, token: Token, callback: Mapping[str, str]) -> Found:
     """LanyardError when a follow-up that addresses depend on failed; an account that is not told fails nothing."""
-    captured: Mapping[str, str] = {}
-    learned: Mapping[str, str] = {}
-    asked = plan.method.follow_up
-    if asked is not None:
-        answer = await _ask(endpoint, plan, token, asked.request)
-        captured, learned = follow_up(plan, asked, *answer, host=plan.token_host)
+    captured, learned = await followed(endpoint.send, plan, token)
     return Found(await _account(endpoint, plan, token, callback), captured, learned)
 
 
@@ -41,27 +35,7 @@ async def _account(endpoint: TokenEndpoint, plan: Plan, token: Token, callback: 
     if identity.request is None:
         return token.account
     try:
-        return account_in(identity, *await _ask(endpoint, plan, token, identity.request))
+        answer = await endpoint.send(api_request(plan, identity.request, known_of(plan, token)), plan)
     except LanyardError:
         return ""
-
-
-async def _ask(endpoint: TokenEndpoint, plan: Plan, token: Token, request: ApiRequest) -> tuple[int, bytes]:
-    answer = await endpoint.send(api_request(plan, request, _known(plan, token)), plan)
-    return answer.status, answer.body
-
-
-def _known(plan: Plan, token: Token) -> Known:
-    """What a workload would have: the published keys; only what is no secret can stand in an address."""
-    content = token_content(
-        connector=plan.connector.name,
-        method=plan.method.name,
-        access_token=token.access_token,
-        token_type=token.token_type,
-        expires_at=token.expires_at,
-        scopes=token.scope if token.scope is not None else plan.scopes,
-        authorization_format=plan.method.authorization_format,
-        base_url=plan.base_url,
-        captured={},
-    )
-    return {**content, **token.captured}
+    return account_in(identity, answer.status, answer.body)

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -115,27 +116,24 @@ def _asset_input(name: str, namespace: str, key: Key, world: World) -> Input:
         store = world.get(source)
         if store is None:
             return Input(name, "/".join((*parts, "absent")))
-        parts += [store.uid, str(store.generation), _store_admission(record.key.namespace, store, world)]
+        parts += [store.uid, str(store.generation), _verdict(store, record.key.namespace, world)]
     return Input(name, "/".join(parts), world.asset_versions.get(key, ""), in_store=True)
 
 
 def _admission(namespace: str, asset: Record, world: World) -> str:
     """Whether the asset admits a namespace: the verdict and not the labels, most of which say nothing about it."""
-    if asset.key.namespace == namespace:
-        return "own"
-    grant = json.loads(asset.spec).get("allowedNamespaces")
-    return _verdict(grant, namespace, world)
+    return "own" if asset.key.namespace == namespace else _verdict(asset, namespace, world)
 
 
-def _store_admission(namespace: str, store: Record, world: World) -> str:
-    return _verdict(json.loads(store.spec).get("allowedNamespaces"), namespace, world)
+def _verdict(owner: Record, namespace: str, world: World) -> str:
+    grant = _grant(owner.spec)
+    return "admitted" if grant is not None and grant.admits(namespace, world.namespaces.get(namespace)) else "refused"
 
 
-def _verdict(grant: Mapping[str, Any] | None, namespace: str, world: World) -> str:
+@lru_cache(maxsize=1024)
+def _grant(spec: bytes) -> NamespaceGrant | None:
+    """Parsed once for each generation of an asset or a store, whose text is another; not in every pass of its users."""
     try:
-        admits = grant is not None and NamespaceGrant.model_validate(grant).admits(
-            namespace, world.namespaces.get(namespace)
-        )
+        return NamespaceGrant.model_validate(json.loads(spec).get("allowedNamespaces"))
     except ValidationError:
-        admits = False
-    return "admitted" if admits else "refused"
+        return None

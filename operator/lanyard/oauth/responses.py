@@ -16,6 +16,7 @@ from lanyard.api.exchange import ErrorClass, ErrorRule, Identity, TokenResponse
 from lanyard.connectors.parameters import accept
 from lanyard.connectors.selection import Plan, learned_of
 from lanyard.errors import ProviderError
+from lanyard.oauth.client_auth import proof_of
 from lanyard.oauth.documents import MISSING, Document, first, parse_form, parse_object
 from lanyard.oauth.lifetimes import expiry_of, http_date, refresh_expiry_of, skew_of
 from lanyard.reasons import Reason
@@ -82,9 +83,9 @@ def parse(plan: Plan, status: int, headers: Mapping[str, str], body: bytes, *, h
     failure = failure_of(plan, status, document)
     if failure is not None:
         # A server that failed may have done so after it had spent a grant.
-        unanswered = failure is Reason.PROVIDER_UNAVAILABLE
-        wait = _wait(failure, headers, now)
-        raise ProviderError(failure, host=host, status=status, retry_after=wait, unanswered=unanswered)
+        unanswered, wait = failure is Reason.PROVIDER_UNAVAILABLE, _wait(failure, headers, now)
+        proof = proof_of(plan)
+        raise ProviderError(failure, host=host, status=status, proof=proof, retry_after=wait, unanswered=unanswered)
     token = _token(plan, headers, document, now) if document is not None else None
     if token is None:
         raise ProviderError(Reason.PROVIDER_ANSWER_INVALID, host=host, status=status, unanswered=True)
