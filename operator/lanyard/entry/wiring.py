@@ -32,10 +32,12 @@ from lanyard.flows.acquire import Acquirer
 from lanyard.flows.catalogue import Catalogue
 from lanyard.flows.connect import Connect
 from lanyard.flows.gather import Gatherer
-from lanyard.flows.inputs import sources_of
+from lanyard.flows.gather_link import LinkGatherer
+from lanyard.flows.inputs import link_target, sources_of
 from lanyard.flows.inspect import Inspect
 from lanyard.flows.keys import Key, What
 from lanyard.flows.limits import HostLimits
+from lanyard.flows.link import Link
 from lanyard.flows.mirrors import Namespaces, PublishedSecrets, ReadableSecrets
 from lanyard.flows.publish import Publisher
 from lanyard.flows.queue import WorkQueue
@@ -90,6 +92,7 @@ class Operator:
             collector(registry=registry)
         self.health = HealthServer(registry, alive=lambda: not self._life.is_over, ready=lambda: self._listed)
         self._connect: Connect
+        self._link: Link
         self._inspect: Inspect
 
     @property
@@ -147,6 +150,16 @@ class Operator:
                 deadline=settings.provider_deadline,
                 clock=_now,
             ),
+            publisher=publisher,
+            reporter=reporter,
+            tally=self._tally,
+            pace=pace,
+            clock=_now,
+        )
+        self._link = Link(
+            kube=kube,
+            world=world,
+            gatherer=LinkGatherer(world=world, publisher=publisher, pace=pace),
             publisher=publisher,
             reporter=reporter,
             tally=self._tally,
@@ -222,12 +235,14 @@ class Operator:
         if key.what is not What.CONNECTION:
             await self._inspect.reconcile(key, self._queue)
             return
+        record = self._world.get(key)
+        flow = self._link if record is not None and link_target(record) is not None else self._connect
         try:
-            await self._connect.reconcile(key, self._queue)
+            await flow.reconcile(key, self._queue)
         except Exception as error:  # noqa: BLE001 - a fault of ours is told like any other failure, by its type
             self._queue.faults += 1
             _log.error("a pass ended in a fault", extra={"key": str(key), "fault": type(error).__name__})
-            await self._connect.confess(key, type(error).__name__, self._queue)
+            await flow.confess(key, type(error).__name__, self._queue)
         finally:
             self._limits.settle(key)
 
