@@ -35,10 +35,12 @@ from lanyard.flows.connect import Connect
 from lanyard.flows.delete import Deletion
 from lanyard.flows.finalizer import Finalizers
 from lanyard.flows.gather import Gatherer
-from lanyard.flows.inputs import sources_of
+from lanyard.flows.gather_link import LinkGatherer
+from lanyard.flows.inputs import link_target, sources_of
 from lanyard.flows.inspect import Inspect
 from lanyard.flows.keys import Key, What
 from lanyard.flows.limits import HostLimits
+from lanyard.flows.link import Link
 from lanyard.flows.mirrors import Namespaces, OpenConsents, PublishedSecrets, ReadableSecrets, StoredGrants
 from lanyard.flows.pages import Pages
 from lanyard.flows.publish import Publisher
@@ -103,6 +105,7 @@ class Operator:
             collector(registry=registry)
         self.health = HealthServer(registry, alive=lambda: not self._life.is_over, ready=lambda: self._listed)
         self._connect: Connect
+        self._link: Link
         self._inspect: Inspect
         self._authorizer: Authorizer
         self._deletion: Deletion
@@ -230,6 +233,16 @@ class Operator:
             pace=pace,
             clock=_now,
         )
+        self._link = Link(
+            kube=kube,
+            world=world,
+            gatherer=LinkGatherer(world=world, publisher=publisher, pace=pace),
+            publisher=publisher,
+            reporter=reporter,
+            tally=self._tally,
+            pace=pace,
+            clock=_now,
+        )
         self._inspect = Inspect(
             world=world, catalogue=catalogue, resolver=resolver, reporter=reporter, pace=pace, clock=_now
         )
@@ -312,12 +325,14 @@ class Operator:
         if key.what is not What.CONNECTION:
             await self._inspect.reconcile(key, self._queue)
             return
+        record = self._world.get(key)
+        flow = self._link if record is not None and link_target(record) is not None else self._connect
         try:
-            await self._connect.reconcile(key, self._queue)
+            await flow.reconcile(key, self._queue)
         except Exception as error:  # noqa: BLE001 - a fault of ours is told like any other failure, by its type
             self._queue.faults += 1
             _log.error("a pass ended in a fault", extra={"key": str(key), "fault": type(error).__name__})
-            await self._connect.confess(key, type(error).__name__, self._queue)
+            await flow.confess(key, type(error).__name__, self._queue)
         finally:
             self._limits.settle(key)
 

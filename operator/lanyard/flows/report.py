@@ -38,6 +38,9 @@ class Reporter:
             return None
         told = record.told if record.told is not None else record.status
         record.status = json.dumps(status, separators=(",", ":")).encode()
+        if record.key.what is What.CONNECTION:
+            # Links follow what a Connection says of its Secret, and read it when it says so.
+            self._world.touch(record.key)
         metadata = {"name": record.key.name, "uid": record.uid}
         if record.key.namespace:
             metadata["namespace"] = record.key.namespace
