@@ -6,8 +6,6 @@ Start: mirrors synced → first full list → queue and watch. Stop: no new work
 import asyncio
 import logging
 import os
-import secrets
-import socket
 import time
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
@@ -21,52 +19,30 @@ from lanyard.clients.http import Outbound
 from lanyard.clients.kube import Kube
 from lanyard.clients.proxies import ProxySettings
 from lanyard.clients.reflector import Reflector
-from lanyard.connectors.loader import load_catalogue
+from lanyard.entry.assembly import Consents, Flows, assemble
 from lanyard.entry.identity import kube_config
 from lanyard.entry.life import Life
 from lanyard.entry.settings import SecretAccess, Settings, SettingsError
 from lanyard.entry.telemetry import HealthServer, ObjectCollector
 from lanyard.entry.watch import Watcher
 from lanyard.errors import KubernetesError
-from lanyard.flows.acquire import Acquirer
-from lanyard.flows.authorize import Authorizer
-from lanyard.flows.catalogue import Catalogue
-from lanyard.flows.connect import Connect
-from lanyard.flows.delete import Deletion
-from lanyard.flows.finalizer import Finalizers
-from lanyard.flows.gather import Gatherer
-from lanyard.flows.gather_link import LinkGatherer
 from lanyard.flows.inputs import link_target, sources_of
-from lanyard.flows.inspect import Inspect
 from lanyard.flows.keys import Key, What
 from lanyard.flows.limits import HostLimits
-from lanyard.flows.link import Link
 from lanyard.flows.mirrors import Namespaces, OpenConsents, PublishedSecrets, ReadableSecrets, StoredGrants
-from lanyard.flows.pages import Pages
-from lanyard.flows.publish import Publisher
 from lanyard.flows.queue import WorkQueue
-from lanyard.flows.refresh import Refresher
-from lanyard.flows.report import Reporter
-from lanyard.flows.resolve import Resolver
 from lanyard.flows.sweep import sweep
 from lanyard.flows.tally import Tally
-from lanyard.flows.token_endpoint import TokenEndpoint
 from lanyard.flows.world import World
 from lanyard.rules.consent import Phase
-from lanyard.rules.schedule import Backoff
-from lanyard.stores.adoption import Adopter
 from lanyard.stores.cache import CredentialCache
-from lanyard.stores.consents import ConsentStore
-from lanyard.stores.grants import GrantStore, install_id
+from lanyard.stores.grants import install_id
 from lanyard.stores.keyring_file import KeyringFile
-from lanyard.stores.vault import VaultReader
 
 _log = logging.getLogger(__name__)
 
 RINGS = ("grant", "token")
 FIRST_LIST_PAUSE = 2.0
-INTENT_LIVES = 3  # times the provider's deadline: after that, whoever wrote an intent is not at it any more
-CLAIM_LIVES = 2
 SWEEP_DELAY = 2.0  # seconds without a replayed object: a re-list brings many at once
 
 
@@ -104,11 +80,7 @@ class Operator:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
         self.health = HealthServer(registry, alive=lambda: not self._life.is_over, ready=lambda: self._listed)
-        self._connect: Connect
-        self._link: Link
-        self._inspect: Inspect
-        self._authorizer: Authorizer
-        self._deletion: Deletion
+        self._flows: Flows
 
     @property
     def failed(self) -> bool:
@@ -124,7 +96,17 @@ class Operator:
             outbound = await stack.enter_async_context(self._outbound)
             await self.health.start(self._settings.health_address, self._settings.health_port)
             stack.push_async_callback(self.health.stop)
-            self._assemble(kube, outbound, await self._install_id(kube))
+            self._flows = assemble(
+                self._settings,
+                world=self._world,
+                kube=kube,
+                outbound=outbound,
+                limits=self._limits,
+                tally=self._tally,
+                cache=self._cache,
+                consents=await self._consents(kube),
+                clock=_now,
+            )
             for ring in self._rings.values():
                 ring.look()
             background = [self._life.keep(work, "mirror") for work in self._mirrors(kube)]
@@ -140,112 +122,21 @@ class Operator:
             await asyncio.gather(watching, *background, return_exceptions=True)
             _log.info("stopped", extra={"unfinished": unfinished})
 
-    async def _install_id(self, kube: Kube) -> str:
-        """Whose grants are ours; without it nothing about them is known, so it is waited for."""
+    async def _consents(self, kube: Kube) -> Consents | None:
+        """Without the id of this install nothing about grants is known, so it is waited for."""
         while self._takes_consents:
             try:
-                return await install_id(kube, self._settings.system_namespace)
+                install = await install_id(kube, self._settings.system_namespace)
             except KubernetesError as error:
                 _log.warning("own namespace not read", extra={"status": error.code})
                 await asyncio.sleep(error.retry_after or FIRST_LIST_PAUSE)
-        return ""
+            else:
+                return Consents(self._rings["grant"].current, self._rings["token"].current, install)
+        return None
 
     @property
     def _takes_consents(self) -> bool:
         return bool(self._settings.gateway_url) and len(self._rings) == len(RINGS)
-
-    def _assemble(self, kube: Kube, outbound: Outbound, install: str) -> None:
-        settings, world = self._settings, self._world
-        pace = Backoff(settings.retry_first, settings.retry_longest, settings.retry_configuration)
-        catalogue = Catalogue(load_catalogue(), world)
-        resolver = Resolver(
-            kube=kube,
-            world=world,
-            cache=self._cache,
-            vault=VaultReader(outbound),
-            tally=self._tally,
-            labels_required=settings.secret_access is SecretAccess.LABEL,
-        )
-        reporter = Reporter(kube, world, instance=socket.gethostname())
-        publisher = Publisher(kube, world, secrets.token_bytes(32))
-        endpoint = TokenEndpoint(
-            resolver=resolver,
-            outbound=outbound,
-            limits=self._limits,
-            tally=self._tally,
-            deadline=settings.provider_deadline,
-            clock=_now,
-        )
-        pages = Pages(settings.gateway_url)
-        refresher, grants, finalizers = None, None, Finalizers(kube)
-        if self._takes_consents:
-            grants = GrantStore(kube, settings.system_namespace, self._rings["grant"].current, install)
-            refresher = Refresher(
-                world=world,
-                store=grants,
-                adopter=Adopter(kube, grants),
-                endpoint=endpoint,
-                redirect_uri=pages.redirect_uri,
-                holder=socket.gethostname(),
-                intent_life=settings.provider_deadline * INTENT_LIVES,
-                clock=_now,
-            )
-            self._authorizer = Authorizer(
-                world=world,
-                catalogue=catalogue,
-                consents=ConsentStore(kube, settings.exchange_namespace, self._rings["token"].current),
-                grants=grants,
-                finalizers=finalizers,
-                endpoint=endpoint,
-                reporter=reporter,
-                pages=pages,
-                code_lifetime=settings.code_lifetime,
-                claim_life=settings.provider_deadline * CLAIM_LIVES,
-                clock=_now,
-            )
-        self._deletion = Deletion(
-            world=world,
-            catalogue=catalogue,
-            grants=grants,
-            finalizers=finalizers,
-            endpoint=endpoint,
-            reporter=reporter,
-            deadline=settings.revocation_deadline,
-            pause=settings.retry_first,
-            clock=_now,
-        )
-        self._connect = Connect(
-            world=world,
-            gatherer=Gatherer(
-                world=world,
-                catalogue=catalogue,
-                publisher=publisher,
-                pace=pace,
-                clock=_now,
-                takes_consents=self._takes_consents,
-            ),
-            acquirer=Acquirer(endpoint),
-            refresher=refresher,
-            pages=pages,
-            publisher=publisher,
-            reporter=reporter,
-            tally=self._tally,
-            pace=pace,
-            clock=_now,
-        )
-        self._link = Link(
-            kube=kube,
-            world=world,
-            gatherer=LinkGatherer(world=world, publisher=publisher, pace=pace),
-            publisher=publisher,
-            reporter=reporter,
-            tally=self._tally,
-            pace=pace,
-            clock=_now,
-        )
-        self._inspect = Inspect(
-            world=world, catalogue=catalogue, resolver=resolver, reporter=reporter, pace=pace, clock=_now
-        )
 
     def _mirrors(self, kube: Kube) -> list[Any]:
         readable = f"{READABLE_LABEL}=true" if self._settings.secret_access is SecretAccess.LABEL else ""
@@ -316,17 +207,19 @@ class Operator:
         self._queue.add(key, first=key.what is What.CONSENT)
 
     async def _work(self, key: Key) -> None:
+        flows = self._flows
         if key.what is What.CONSENT:
-            await self._authorizer.reconcile(key, self._queue)
+            if flows.authorizer is not None:
+                await flows.authorizer.reconcile(key, self._queue)
             return
         if key in self._world.leaving:
-            await self._deletion.reconcile(key, self._queue)
+            await flows.deletion.reconcile(key, self._queue)
             return
         if key.what is not What.CONNECTION:
-            await self._inspect.reconcile(key, self._queue)
+            await flows.inspect.reconcile(key, self._queue)
             return
         record = self._world.get(key)
-        flow = self._link if record is not None and link_target(record) is not None else self._connect
+        flow = flows.link if record is not None and link_target(record) is not None else flows.connect
         try:
             await flow.reconcile(key, self._queue)
         except Exception as error:  # noqa: BLE001 - a fault of ours is told like any other failure, by its type
