@@ -58,7 +58,7 @@ class OperatorProcess:
             self._processes.note(f"operator-{self.pid}", self.pid)
         if ready:
             self.wait_for("ready", seconds)
-            if leads:
+            if leads and self._command == "operator":
                 self.wait_for("leading", seconds)
         return self
 

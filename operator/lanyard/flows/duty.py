@@ -33,11 +33,14 @@ class QueueDuty:
     def wake(self, key: Key) -> None:
         """Keys that nobody may work on are not kept: a term begins with all there are."""
         if self._in_term:
-            self._queue.add(key)
+            # A code lives a minute, and somebody sits before the page.
+            self._queue.add(key, first=key.what is What.CONSENT)
 
     def begin(self, *, unbroken: bool) -> None:
         self._world.lead(unbroken=unbroken)
         self._in_term = self._leads = True
+        for key in (*self._world.consents, *self._world.leaving):
+            self._queue.add(key)
         for kind in ORDER:
             for key in self._world.objects[What(kind.name)]:
                 self._queue.add(key)

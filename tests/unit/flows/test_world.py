@@ -83,6 +83,28 @@ def test_a_new_generation_replaces_the_spec_and_keeps_the_memory(world: World, w
     assert woken == [CONNECTION]
 
 
+LINK = Key(What.CONNECTION, "hr", "crm")
+LINKED = {"linkTo": {"namespace": "sales", "name": "crm"}}
+
+
+@pytest.mark.spec("C13")
+def test_a_link_is_woken_by_whatever_becomes_of_its_source(world: World, woken: Woken) -> None:
+    world.observe(What.CONNECTION, body(LINK) | {"spec": LINKED})
+    for change in (
+        lambda: see(world, CONNECTION),
+        lambda: see(world, CONNECTION, generation=2),
+        lambda: see(world, CONNECTION, uid="uid-2"),
+        lambda: world.forget(CONNECTION),
+    ):
+        woken.clear()
+        change()
+        assert LINK in woken
+    see(world, CONNECTION)
+    woken.clear()
+    world.observe(What.CONNECTION, body(LINK, generation=2) | {"spec": LINKED | {"suspend": True}})
+    assert CONNECTION not in woken, "nothing of a link reaches its source"
+
+
 def ask(world: World, when: str, **members: Any) -> None:
     found = body(CONNECTION, **members)
     found["metadata"]["annotations"] = {"lanyard.dev/refresh": when}
