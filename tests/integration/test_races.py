@@ -119,6 +119,7 @@ def test_a_rotation_that_one_connection_meets_reaches_all_that_use_the_asset(
     try:
         tenant.in_vault()
         tenant.asset(store=tenant.name, cacheTTL="1h")
+        cluster.wait_ready("crm", kind="CredentialAssetRef")  # else it may be read anew before the rotation
         tenant.oauth.change_client(tenant.name, token_ttl=8)
         tenant.hand_on("plain")
         tenant.connect("crm")

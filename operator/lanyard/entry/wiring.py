@@ -6,8 +6,6 @@ Start: mirrors synced → first full list → queue and watch. Stop: no new work
 import asyncio
 import logging
 import os
-import secrets
-import socket
 import time
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
@@ -21,38 +19,29 @@ from lanyard.clients.http import Outbound
 from lanyard.clients.kube import Kube
 from lanyard.clients.proxies import ProxySettings
 from lanyard.clients.reflector import Reflector
-from lanyard.connectors.loader import load_catalogue
+from lanyard.entry.assembly import Consents, Flows, assemble
 from lanyard.entry.identity import kube_config
 from lanyard.entry.life import Life
 from lanyard.entry.settings import SecretAccess, Settings, SettingsError
 from lanyard.entry.telemetry import HealthServer, ObjectCollector
 from lanyard.entry.watch import Watcher
 from lanyard.errors import KubernetesError
-from lanyard.flows.acquire import Acquirer
-from lanyard.flows.catalogue import Catalogue
-from lanyard.flows.connect import Connect
-from lanyard.flows.gather import Gatherer
-from lanyard.flows.gather_link import LinkGatherer
 from lanyard.flows.inputs import link_target, sources_of
-from lanyard.flows.inspect import Inspect
 from lanyard.flows.keys import Key, What
 from lanyard.flows.limits import HostLimits
-from lanyard.flows.link import Link
-from lanyard.flows.mirrors import Namespaces, PublishedSecrets, ReadableSecrets
-from lanyard.flows.publish import Publisher
+from lanyard.flows.mirrors import Namespaces, OpenConsents, PublishedSecrets, ReadableSecrets, StoredGrants
 from lanyard.flows.queue import WorkQueue
-from lanyard.flows.report import Reporter
-from lanyard.flows.resolve import Resolver
 from lanyard.flows.sweep import sweep
 from lanyard.flows.tally import Tally
 from lanyard.flows.world import World
-from lanyard.rules.schedule import Backoff
+from lanyard.rules.consent import Phase
 from lanyard.stores.cache import CredentialCache
+from lanyard.stores.grants import install_id
 from lanyard.stores.keyring_file import KeyringFile
-from lanyard.stores.vault import VaultReader
 
 _log = logging.getLogger(__name__)
 
+RINGS = ("grant", "token")
 FIRST_LIST_PAUSE = 2.0
 SWEEP_DELAY = 2.0  # seconds without a replayed object: a re-list brings many at once
 
@@ -77,8 +66,8 @@ class Operator:
         self._queue = WorkQueue(self._work, _now, workers=settings.workers)
         self._limits = HostLimits(wake=self._wake)
         self._cache = CredentialCache()
-        rings = (("grant", settings.keyring_grant), ("token", settings.keyring_token))
-        self._rings = tuple(KeyringFile(path, name) for name, path in rings if path is not None)
+        paths = {name: getattr(settings, f"keyring_{name}") for name in RINGS}
+        self._rings = {name: KeyringFile(path, name) for name, path in paths.items() if path is not None}
         self._watcher = Watcher(
             self._config,
             self._deliver,
@@ -91,9 +80,7 @@ class Operator:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
         self.health = HealthServer(registry, alive=lambda: not self._life.is_over, ready=lambda: self._listed)
-        self._connect: Connect
-        self._link: Link
-        self._inspect: Inspect
+        self._flows: Flows
 
     @property
     def failed(self) -> bool:
@@ -107,10 +94,20 @@ class Operator:
         async with AsyncExitStack() as stack:
             kube = await stack.enter_async_context(Kube(self._config))
             outbound = await stack.enter_async_context(self._outbound)
-            self._assemble(kube, outbound)
             await self.health.start(self._settings.health_address, self._settings.health_port)
             stack.push_async_callback(self.health.stop)
-            for ring in self._rings:
+            self._flows = assemble(
+                self._settings,
+                world=self._world,
+                kube=kube,
+                outbound=outbound,
+                limits=self._limits,
+                tally=self._tally,
+                cache=self._cache,
+                consents=await self._consents(kube),
+                clock=_now,
+            )
+            for ring in self._rings.values():
                 ring.look()
             background = [self._life.keep(work, "mirror") for work in self._mirrors(kube)]
             background.append(self._life.keep(self._sweeps(kube), "sweep"))
@@ -125,50 +122,21 @@ class Operator:
             await asyncio.gather(watching, *background, return_exceptions=True)
             _log.info("stopped", extra={"unfinished": unfinished})
 
-    def _assemble(self, kube: Kube, outbound: Outbound) -> None:
-        settings, world = self._settings, self._world
-        pace = Backoff(settings.retry_first, settings.retry_longest, settings.retry_configuration)
-        catalogue = Catalogue(load_catalogue(), world)
-        resolver = Resolver(
-            kube=kube,
-            world=world,
-            cache=self._cache,
-            vault=VaultReader(outbound),
-            tally=self._tally,
-            labels_required=settings.secret_access is SecretAccess.LABEL,
-        )
-        reporter = Reporter(kube, world, instance=socket.gethostname())
-        publisher = Publisher(kube, world, secrets.token_bytes(32))
-        self._connect = Connect(
-            world=world,
-            gatherer=Gatherer(world=world, catalogue=catalogue, publisher=publisher, pace=pace, clock=_now),
-            acquirer=Acquirer(
-                resolver=resolver,
-                outbound=outbound,
-                limits=self._limits,
-                tally=self._tally,
-                deadline=settings.provider_deadline,
-                clock=_now,
-            ),
-            publisher=publisher,
-            reporter=reporter,
-            tally=self._tally,
-            pace=pace,
-            clock=_now,
-        )
-        self._link = Link(
-            kube=kube,
-            world=world,
-            gatherer=LinkGatherer(world=world, publisher=publisher, pace=pace),
-            publisher=publisher,
-            reporter=reporter,
-            tally=self._tally,
-            pace=pace,
-            clock=_now,
-        )
-        self._inspect = Inspect(
-            world=world, catalogue=catalogue, resolver=resolver, reporter=reporter, pace=pace, clock=_now
-        )
+    async def _consents(self, kube: Kube) -> Consents | None:
+        """Without the id of this install nothing about grants is known, so it is waited for."""
+        while self._takes_consents:
+            try:
+                install = await install_id(kube, self._settings.system_namespace)
+            except KubernetesError as error:
+                _log.warning("own namespace not read", extra={"status": error.code})
+                await asyncio.sleep(error.retry_after or FIRST_LIST_PAUSE)
+            else:
+                return Consents(self._rings["grant"].current, self._rings["token"].current, install)
+        return None
+
+    @property
+    def _takes_consents(self) -> bool:
+        return bool(self._settings.gateway_url) and len(self._rings) == len(RINGS)
 
     def _mirrors(self, kube: Kube) -> list[Any]:
         readable = f"{READABLE_LABEL}=true" if self._settings.secret_access is SecretAccess.LABEL else ""
@@ -182,6 +150,12 @@ class Operator:
                 Reflector(kube, path, PublishedSecrets(self._world, namespace), selector=published),
             ]
         reflectors.append(Reflector(kube, "/api/v1/namespaces", Namespaces(self._world)))
+        if self._takes_consents:
+            state = f"/api/v1/namespaces/{self._settings.system_namespace}/secrets"
+            reflectors.append(Reflector(kube, state, StoredGrants(self._world), selector=GRANT_LABEL))
+            shared = f"/api/v1/namespaces/{self._settings.exchange_namespace}/secrets"
+            open_phases = f"{CONSENT_LABEL} in ({Phase.ANSWERED.value},{Phase.CLAIMED.value})"
+            reflectors.append(Reflector(kube, shared, OpenConsents(self._wake), selector=open_phases))
         self._synced = [reflector.synced for reflector in reflectors]
         return [reflector.run() for reflector in reflectors]
 
@@ -229,14 +203,23 @@ class Operator:
         self._world.observe(what, body)
 
     def _wake(self, key: Key) -> None:
-        self._queue.add(key)
+        # A code lives a minute, and somebody sits before the page.
+        self._queue.add(key, first=key.what is What.CONSENT)
 
     async def _work(self, key: Key) -> None:
+        flows = self._flows
+        if key.what is What.CONSENT:
+            if flows.authorizer is not None:
+                await flows.authorizer.reconcile(key, self._queue)
+            return
+        if key in self._world.leaving:
+            await flows.deletion.reconcile(key, self._queue)
+            return
         if key.what is not What.CONNECTION:
-            await self._inspect.reconcile(key, self._queue)
+            await flows.inspect.reconcile(key, self._queue)
             return
         record = self._world.get(key)
-        flow = self._link if record is not None and link_target(record) is not None else self._connect
+        flow = flows.link if record is not None and link_target(record) is not None else flows.connect
         try:
             await flow.reconcile(key, self._queue)
         except Exception as error:  # noqa: BLE001 - a fault of ours is told like any other failure, by its type
@@ -256,7 +239,7 @@ class Operator:
             ),
             "lanyard_unusable_keyrings": (
                 "Keyring files that cannot be used as they are now; the ring from before goes on.",
-                float(sum(ring.problem != "" for ring in self._rings)),
+                float(sum(ring.problem != "" for ring in self._rings.values())),
             ),
             "lanyard_watch_restarts_total": ("Times the watch was started again.", float(self._watcher.restarts)),
             "lanyard_faults_total": ("Passes that ended in a fault of Lanyard's own.", float(self._queue.faults)),

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -21,7 +22,7 @@ from lanyard.flows.keys import Key, What
 from lanyard.flows.world import Record, Sources, World
 
 # Free text and the switch change nothing about the credential.
-_IRRELEVANT = ("displayName", "description", "suspend")
+_IRRELEVANT = ("displayName", "description", "suspend", "deletionPolicy")
 
 
 def asset_key(namespace: str, source: CredentialSource) -> Key | None:
@@ -42,7 +43,7 @@ def sources_of(key: Key, spec: Mapping[str, Any]) -> Sources:
             auth = spec.get("vault", {}).get("auth", {})
             ref = auth.get("tokenSecretRef") or auth.get("appRole", {}).get("secretIdRef")
             return (Key(What.SECRET, ref["namespace"], ref["name"]),) if ref else ()
-        case What.CONNECTOR | What.SECRET:
+        case What.CONNECTOR | What.SECRET | What.CONSENT:
             return ()
 
 
@@ -128,7 +129,7 @@ def _asset_input(name: str, namespace: str, key: Key, world: World) -> Input:
         store = world.get(source)
         if store is None:
             return Input(name, "/".join((*parts, "absent")))
-        parts += [store.uid, str(store.generation), _store_admission(record.key.namespace, store, world)]
+        parts += [store.uid, str(store.generation), _verdict(store, record.key.namespace, world)]
     return Input(name, "/".join(parts), world.asset_versions.get(key, ""), in_store=True)
 
 
@@ -137,21 +138,18 @@ def admission(namespace: str, shared: Record, world: World) -> str:
 
     The verdict and not the labels, most of which say nothing about it.
     """
-    if shared.key.namespace == namespace:
-        return "own"
-    grant = json.loads(shared.spec).get("allowedNamespaces")
-    return _verdict(grant, namespace, world)
+    return "own" if shared.key.namespace == namespace else _verdict(shared, namespace, world)
 
 
-def _store_admission(namespace: str, store: Record, world: World) -> str:
-    return _verdict(json.loads(store.spec).get("allowedNamespaces"), namespace, world)
+def _verdict(owner: Record, namespace: str, world: World) -> str:
+    grant = _grant(owner.spec)
+    return "admitted" if grant is not None and grant.admits(namespace, world.namespaces.get(namespace)) else "refused"
 
 
-def _verdict(grant: Mapping[str, Any] | None, namespace: str, world: World) -> str:
+@lru_cache(maxsize=1024)
+def _grant(spec: bytes) -> NamespaceGrant | None:
+    """Parsed once for each generation of an asset or a store, whose text is another; not in every pass of its users."""
     try:
-        admits = grant is not None and NamespaceGrant.model_validate(grant).admits(
-            namespace, world.namespaces.get(namespace)
-        )
+        return NamespaceGrant.model_validate(json.loads(spec).get("allowedNamespaces"))
     except ValidationError:
-        admits = False
-    return "admitted" if admits else "refused"
+        return None

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from lanyard.api.connection import ConnectionSpec
+from lanyard.api.meta import NamespaceGrant
 from lanyard.flows.inputs import Input, admission, asset_key, digest_of, inputs_of, link_target, sources_of
 from lanyard.flows.keys import Key, What
 from lanyard.flows.world import Record, SecretVersion, World
@@ -270,6 +271,36 @@ def test_a_store_that_no_longer_admits_the_asset_s_namespace_changes_the_digest(
     before = digest(world, spec(BY_ASSET))
     world.namespaces["shared"] = {}
     assert digest(world, spec(BY_ASSET)) != before
+
+
+@pytest.mark.spec("A11", "C10")
+def test_whom_a_store_and_an_asset_admit_is_parsed_once_for_each_generation(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed = 0
+    validate = NamespaceGrant.model_validate
+
+    def counted(grant: Any) -> NamespaceGrant:
+        nonlocal parsed
+        parsed += 1
+        return validate(grant)
+
+    monkeypatch.setattr(NamespaceGrant, "model_validate", counted)
+    for generation, team in ((5, "once"), (6, "again")):
+        for key in (STORE, ASSET):
+            grant = {"names": [team, key.what.value]}
+            see(world, key, {"store": "team-vault", "path": "p", "allowedNamespaces": grant}, generation=generation)
+        for _ in range(3):
+            inputs(world, spec(BY_ASSET))
+    assert parsed == 4
+
+
+@pytest.mark.spec("A11")
+@pytest.mark.parametrize("grant", [None, {"names": "sales"}, {"everybody": True}, []], ids=str)
+def test_a_grant_that_is_missing_or_malformed_admits_nobody(world: World, grant: Any) -> None:
+    see(world, ASSET, {"store": "team-vault", "path": "p", "allowedNamespaces": grant}, generation=7)
+    (_, asset) = inputs(world, spec(BY_ASSET))
+    assert "/refused/" in asset.version
 
 
 @pytest.mark.spec("A4")

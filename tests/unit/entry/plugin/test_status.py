@@ -15,7 +15,7 @@ from support.scripted_kubectl import ScriptedKubectl, condition, connection, for
 
 pytestmark = pytest.mark.spec("C4", "K7")
 
-REJECTED = str(LanyardError(Reason.CLIENT_REJECTED, host="id.example.com"))
+REJECTED = str(LanyardError(Reason.CLIENT_REJECTED, host="id.example.com", proof="client secret"))
 FROM_SECRET = {"clientSecret": {"secretRef": {"name": "app", "key": "secret"}}}
 OURS = "type=Opaque\ncreated=x\nversion=7\nlabel=lanyard.dev/connection-uid=5d7a\nkey=access_token\nkey=type\n"
 READABLE = "type=Opaque\ncreated=x\nversion=3\nlabel=lanyard.dev/readable=true\nkey=secret\n"
@@ -86,7 +86,7 @@ def test_a_rejected_client_is_told_with_its_cause_and_one_next_step(kubectl: Scr
         "✗ clientSecret Secret app in sales: does not exist\n"
         "✗ secret       crm-token: does not exist\n"
         "  event        09:14 UTC (6 min ago) ClientRejected: refused\n"
-        "► next step    Compare both with the app's registration; a rotated secret is picked up by itself.\n"
+        "► next step    Compare both with the app's registration; a rotated one is picked up by itself.\n"
     )
     assert told.exit_code == 1
 
