@@ -30,7 +30,8 @@ LABELS = {
     "status": "`True` or `False`",
     "reason": "a word of [the closed list](../reasons.md)",
     "method": "method of the Connection",
-    "outcome": "`issued`, `resolved`, `written`, or a reason of [the closed list](../reasons.md)",
+    "outcome": "`issued`, `resolved`, `written`, `not sent` (the Lease was lost), "
+    "or a reason of [the closed list](../reasons.md)",
     "store": "`asset` or `secret`: what the reference names",
     "kind": "kind of the object",
     "decision": "`rest`, `publish`, `blocked`, or `acquire` and why: what a pass decided to do; "

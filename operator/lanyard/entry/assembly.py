@@ -15,6 +15,7 @@ from lanyard.flows.authorize import Authorizer
 from lanyard.flows.catalogue import Catalogue
 from lanyard.flows.connect import Connect
 from lanyard.flows.delete import Deletion
+from lanyard.flows.duty import Confirmer
 from lanyard.flows.finalizer import Finalizers
 from lanyard.flows.gather import Gatherer
 from lanyard.flows.gather_link import LinkGatherer
@@ -145,6 +146,7 @@ def assemble(
         acquirer=Acquirer(endpoint),
         refresher=refresher,
         pages=pages,
+        confirmer=Confirmer(kube, world),
         publisher=publisher,
         reporter=reporter,
         tally=tally,
