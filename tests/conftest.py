@@ -16,6 +16,7 @@ QUICK = {
     "retry_configuration": "3s,6s",
     "watch_restart_pause": "1s",
     "provider_deadline": "4s",
+    "revocation_deadline": "5s",
 }
 
 

@@ -68,8 +68,15 @@ class ProviderError(LanyardError):
     """The provider refused, failed or answered nonsense.
 
     `rejected` marks answers that a fresh copy of the credentials might mend (RFC 6749 5.2 `invalid_client`, and
-    `invalid_grant` of the password grant): the caller refetches them once and tries once more.
+    `invalid_grant` of the password grant): the caller refetches them once and tries once more. `unanswered` marks
+    failures after which nobody knows whether the request was carried out.
     """
+
+    def __init__(
+        self, reason: Reason, /, *, retry_after: float | None = None, unanswered: bool = False, **facts: object
+    ) -> None:
+        super().__init__(reason, retry_after=retry_after, **facts)
+        self.unanswered = unanswered
 
     @property
     def rejected(self) -> bool:

@@ -81,6 +81,7 @@ class Reason(StrEnum):
     CREDENTIAL_UNKNOWN = "CredentialUnknown"
     CREDENTIAL_INVALID = "CredentialInvalid"
     CLIENT_ID_NOT_PLAIN = "ClientIdNotPlain"
+    CONSENT_NOT_SET_UP = "ConsentNotSetUp"
     # resolving credentials
     SECRET_NOT_FOUND = "SecretNotFound"
     SECRET_KEY_MISSING = "SecretKeyMissing"
@@ -122,12 +123,19 @@ class Reason(StrEnum):
     EGRESS_NOT_ALLOWED = "EgressNotAllowed"
     TOKEN_EXPIRED = "TokenExpired"
     # what a person granted
+    AUTHORIZATION_REQUIRED = "AuthorizationRequired"
+    AUTHORIZATION_FAILED = "AuthorizationFailed"
     CONSENT_DENIED = "ConsentDenied"
     ACCOUNT_MISMATCH = "AccountMismatch"
     AUTHORIZATION_EXPIRED = "AuthorizationExpired"
     AUTHORIZATION_LOST = "AuthorizationLost"
+    AUTHORIZATION_OUTDATED = "AuthorizationOutdated"
     GRANT_REVOKED = "GrantRevoked"
     GRANT_EXPIRED = "GrantExpired"
+    REFRESH_TOKEN_LOST = "RefreshTokenLost"
+    GRANT_NOT_REVOKED = "GrantNotRevoked"
+    CLIENT_CHANGED = "ClientChanged"
+    CONNECTOR_CHANGED = "ConnectorChanged"
     NO_REFRESH_TOKEN = "NoRefreshToken"
     REFRESH_OUTCOME_UNKNOWN = "RefreshOutcomeUnknown"
     KEYRING_LOST = "KeyringLost"
@@ -224,6 +232,8 @@ CATALOGUE: dict[Reason, Entry] = {
         "Correct the value at its source: {expected}."),
     Reason.CLIENT_ID_NOT_PLAIN: _spec("The method {method} needs the client id as a plain value.",
         "Move it from spec.credentials.clientId to spec.auth.clientId; a client id is no secret."),
+    Reason.CONSENT_NOT_SET_UP: _spec("The method {method} needs a person's consent, which is not set up here.",
+        "The platform team gives the operator the gateway's address and both keyrings."),
     Reason.SECRET_NOT_FOUND: _source("The Secret {name} does not exist in {namespace}.",
         "Create it; nothing else is needed.", stalled=False ),
     Reason.SECRET_KEY_MISSING: _source("The Secret {name} has no key {key}.",
@@ -300,6 +310,10 @@ CATALOGUE: dict[Reason, Entry] = {
         "Ask the platform team to allow the network in the operator's egress settings."),
     Reason.TOKEN_EXPIRED: _weather("The published token has expired.", "See why TokenFresh is False."),
     Reason.AUTHORIZED: _good(_AUTH, "{account} has authorized this Connection."),
+    Reason.AUTHORIZATION_REQUIRED: _consent("Nobody has authorized this Connection yet.",
+        "Run kubectl lanyard authorize, or open status.authorizationURL in a browser.", stalled=False),
+    Reason.AUTHORIZATION_FAILED: _consent("The provider's answer to the consent could not be used ({why}).",
+        "Look this reason up, mend what it names, then authorize again."),
     Reason.CONSENT_DENIED: _consent("Access was declined at the provider.",
         "If an administrator there must approve the app first, ask them; then authorize again."),
     Reason.ACCOUNT_MISMATCH: _consent("Another account signed in than spec.auth.expectedAccount names.",
@@ -308,8 +322,18 @@ CATALOGUE: dict[Reason, Entry] = {
         _AGAIN),
     Reason.AUTHORIZATION_LOST: _consent("The exchange of the provider's answer was cut short; a code works once.",
         _AGAIN),
+    Reason.AUTHORIZATION_OUTDATED: _consent("The Connection or its connector was changed during the consent.", _AGAIN),
     Reason.GRANT_REVOKED: _consent("The provider has ended the access that was granted (invalid_grant).", _AGAIN),
     Reason.GRANT_EXPIRED: _consent("The refresh token has expired.", _AGAIN),
+    Reason.REFRESH_TOKEN_LOST: _consent(
+        "A refresh got no answer, and the provider takes the refresh token that we have no more.", _AGAIN),
+    Reason.GRANT_NOT_REVOKED: Entry(_AUTH, Retry.NONE, stalled=False,
+        message="The Connection is gone, and its grant could not be revoked at the provider ({why}).",
+        hint="Remove the app's access in the account's settings at the provider."),
+    Reason.CLIENT_CHANGED: _consent("The access was granted to another client id than spec.auth.clientId names.",
+        "Authorize again, or go back to the client id from before."),
+    Reason.CONNECTOR_CHANGED: _consent("The access was granted at {host}; the connector now leads to another host.",
+        "Authorize again, or correct parameters and Connector; a grant never moves to another host by itself."),
     Reason.NO_REFRESH_TOKEN: _consent("The provider gave no refresh token, so the access ends with the token.",
         "Ask for offline access (scope or app setting), then authorize again."),
     Reason.REFRESH_OUTCOME_UNKNOWN: Entry(_TOKEN, Retry.TRANSIENT, stalled=False,

@@ -14,7 +14,7 @@ EXCHANGE = "lanyard-exchange"
 
 # Every right of a process has a reason, or the page does not render.
 WHY = {
-    ("lanyard.dev", "connections"): "what teams ask for",
+    ("lanyard.dev", "connections"): "what teams ask for; `patch` for the finalizer of one with a stored grant",
     ("lanyard.dev", "credentialassetrefs"): "where their credentials are",
     ("lanyard.dev", "connectors"): "how products authenticate",
     ("lanyard.dev", "credentialstores"): "which stores there are",

@@ -55,7 +55,9 @@ can be traced to the Connection it was issued for.
 ACTIONS = {
     "token request": "a token endpoint was asked; the outcome is `issued` or [a reason](../reasons.md)",
     "resolve": "a credential was read from a Secret or through a CredentialAssetRef, from its store or from memory",
-    "consent": "a browser was sent to the provider (`started`), or came back (`answered`, `refused by the provider`)",
+    "consent": "a browser was sent to the provider (`started`), or came back (`answered`, `refused by the "
+    "provider`); the operator stored a grant (`authorized`), or says [why not](../reasons.md)",
+    "deletion": "a deleted Connection's grant was taken back (`revoked`), left alone (`orphaned`), or could not be",
     "publish": "a workload Secret was written; `object gone`: nothing was, for the Connection was deleted meanwhile",
 }
 

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from lanyard.clients.egress import EgressPolicy
-from lanyard.clients.http import Outbound
+from lanyard.clients.http import Answer as HttpAnswer
+from lanyard.clients.http import Outbound, OutboundError, provider_error
 from lanyard.connectors.loader import load_catalogue
 from lanyard.connectors.selection import Plan
 from lanyard.errors import ProviderError
-from lanyard.flows.follow_up import followed
+from lanyard.flows.follow_up import Send, followed
 from lanyard.oauth.responses import Token
+from lanyard.oauth.wire import WireRequest
 from lanyard.reasons import Reason
 from lanyard.sensitive import Sensitive
 from support.cluster import Cluster, message_of
@@ -36,9 +38,17 @@ def provider() -> Iterator[ScriptedProvider]:
 
 
 @pytest.fixture
-async def outbound() -> AsyncIterator[Outbound]:
+async def send() -> AsyncIterator[Send]:
+    """As the token endpoint's client sends it."""
     async with Outbound(EgressPolicy(allow_loopback_http=True)) as outbound:
-        yield outbound
+
+        async def send(request: WireRequest, plan: Plan) -> HttpAnswer:
+            try:
+                return await outbound.send(request, deadline=DEADLINE, guard=plan.host_is_tenants)
+            except OutboundError as error:
+                raise provider_error(error) from None
+
+        yield send
 
 
 def plan(provider: ScriptedProvider, path: str = TENANTS, **request: Any) -> Plan:
@@ -65,9 +75,9 @@ def token(**captured: str) -> Token:
 
 @pytest.mark.spec("C16")
 async def test_a_follow_up_is_asked_with_the_token_and_brings_what_it_captures(
-    outbound: Outbound, provider: ScriptedProvider
+    send: Send, provider: ScriptedProvider
 ) -> None:
-    assert await followed(outbound, plan(provider), token(), deadline=DEADLINE) == (
+    assert await followed(send, plan(provider), token()) == (
         {"cloud": "c-1", "site": "https://acme.example"},
         {"cloud": "c-1"},
     )
@@ -77,16 +87,16 @@ async def test_a_follow_up_is_asked_with_the_token_and_brings_what_it_captures(
 
 @pytest.mark.spec("C16")
 async def test_a_product_s_own_header_and_what_the_token_answer_brought_go_into_a_follow_up(
-    outbound: Outbound, provider: ScriptedProvider
+    send: Send, provider: ScriptedProvider
 ) -> None:
     provider.script("/eu/tenants", ONE)
     own = plan(provider, "/{region}/tenants", headers={"Authorization": "OAuth {access_token}"})
-    assert await followed(outbound, own, token(region="eu"), deadline=DEADLINE)
+    assert await followed(send, own, token(region="eu"))
     assert provider.requests("/eu/tenants")[0].header("Authorization") == "OAuth t0k3n"
 
 
-async def test_a_connector_without_a_follow_up_is_not_asked(outbound: Outbound, provider: ScriptedProvider) -> None:
-    assert await followed(outbound, code_plan(), token(), deadline=DEADLINE) == ({}, {})
+async def test_a_connector_without_a_follow_up_is_not_asked(send: Send, provider: ScriptedProvider) -> None:
+    assert await followed(send, code_plan(), token()) == ({}, {})
     assert provider.requests() == []
 
 
@@ -114,11 +124,11 @@ async def test_a_connector_without_a_follow_up_is_not_asked(outbound: Outbound, 
     ],
 )
 async def test_a_follow_up_that_cannot_be_read_without_guessing_has_its_reason(
-    outbound: Outbound, provider: ScriptedProvider, answer: Answer, path: str, reason: Reason
+    send: Send, provider: ScriptedProvider, answer: Answer, path: str, reason: Reason
 ) -> None:
     provider.script(TENANTS, answer)
     with pytest.raises(ProviderError) as caught:
-        await followed(outbound, plan(provider, path), token(), deadline=DEADLINE)
+        await followed(send, plan(provider, path), token())
     assert caught.value.reason is reason
     assert "t0k3n" not in str(caught.value)
 

@@ -152,7 +152,6 @@ def test_what_makes_keyrings_may_do_what_is_documented_and_nothing_else(access: 
         ("authorization.k8s.io", "subjectaccessreviews", "create"),
         ("certificates.k8s.io", "certificatesigningrequests", "create"),
         ("coordination.k8s.io", "leases", "create"),
-        ("lanyard.dev", "connections", "patch"),
         ("lanyard.dev", "connections", "update"),
         ("lanyard.dev", "connections", "unlock"),
         ("lanyard.dev", "connections", "delete"),

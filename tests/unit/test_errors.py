@@ -23,6 +23,7 @@ from lanyard.errors import (
     clip,
     fill,
 )
+from lanyard.flows.gather import OUTCOMES
 from lanyard.reasons import CATALOGUE, Condition, Reason, Retry
 
 PACKAGE = Path(lanyard.__file__).parent
@@ -66,7 +67,9 @@ SITES = list(sites())
 # Sites whose reason is chosen elsewhere: (module, function called) -> the facts they give. Each is looked at by hand.
 CHOSEN_ELSEWHERE = {
     ("connectors/selection.py", "SpecError"): {"connector", "field"},
+    ("flows/gather.py", "LanyardError"): {"why"},
     ("flows/inspect.py", "holds"): set(),
+    ("flows/refresh.py", "LanyardError"): set(),
     ("oauth/device.py", "ProviderError"): {"host", "status", "proof"},
     ("oauth/probes.py", "SpecError"): {"connector", "field"},
     ("oauth/responses.py", "ProviderError"): {"host", "status", "proof"},
@@ -86,12 +89,15 @@ ANSWERS = {
     Reason.TOKEN_ENDPOINT_NOT_FOUND,
     Reason.GRANT_REVOKED,
 }
+ENDINGS = {Reason.GRANT_REVOKED, Reason.GRANT_EXPIRED, Reason.NO_REFRESH_TOKEN, Reason.REFRESH_TOKEN_LOST}
 CHOICES = {
     ("connectors/selection.py", "SpecError"): {
         Reason.PARAMETER_MISSING,
         Reason.PARAMETER_UNKNOWN,
         Reason.PARAMETER_INVALID,
     },
+    ("flows/gather.py", "LanyardError"): OUTCOMES | ENDINGS,
+    ("flows/refresh.py", "LanyardError"): ENDINGS | {Reason.REFRESH_OUTCOME_UNKNOWN},
     ("flows/inspect.py", "holds"): {Reason.VALID, Reason.RESOLVED, Reason.REACHABLE, Reason.LOGGED_IN},
     ("oauth/device.py", "ProviderError"): ANSWERS,
     ("oauth/responses.py", "ProviderError"): ANSWERS,

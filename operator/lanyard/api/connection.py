@@ -1,7 +1,7 @@
 """`Connection`: one account at one external system, and the Secret that carries its live token."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -44,7 +44,7 @@ GRANT_METHODS = frozenset({Method.AUTHORIZATION_CODE, Method.DEVICE_CODE})
 TOKEN_METHODS = frozenset({Method.CLIENT_CREDENTIALS, Method.PASSWORD, Method.JWT_BEARER, Method.GITHUB_APP})
 """Nobody consents: whoever has the credentials asks for a token, as often as one is needed."""
 STATIC_METHODS = frozenset({Method.BASIC, Method.API_KEY, Method.BEARER_TOKEN, Method.AWS_SIGV4, Method.CUSTOM})
-BUILT = TOKEN_METHODS | STATIC_METHODS
+BUILT = TOKEN_METHODS | STATIC_METHODS | {Method.AUTHORIZATION_CODE}
 
 
 class ClientAuthentication(StrEnum):
@@ -164,6 +164,9 @@ class ConnectionSpec(Model):
         ),
     )
     secret: SecretTarget = Field(SecretTarget(), description="The Secret that workloads mount.")
+    deletion_policy: Literal["Revoke", "Orphan"] = Field(
+        "Revoke", description="On deletion, Revoke takes the grant back at the provider; Orphan leaves it alone."
+    )
     suspend: bool = Field(False, description="True stops refreshing; what is published stays.")
 
 
@@ -176,6 +179,15 @@ class Binding(Model):
 class ConnectionStatus(ObjectStatus):
     """What is true now."""
 
+    account: LongText | None = Field(
+        None, description="The account that consented; System until the first consent. Methods with a consent only."
+    )
+    redirect_uri: Annotated[str, Field(max_length=512)] | None = Field(
+        None, alias="redirectURI", description="The exact redirect URI to register with your app at the provider."
+    )
+    authorization_url: Annotated[str, Field(max_length=1024)] | None = Field(
+        None, alias="authorizationURL", description="The page on which a person authorizes it; carries no secret."
+    )
     expires_at: Timestamp | None = Field(None, description="When the published token expires.")
     last_refreshed_at: Timestamp | None = Field(None, description="When the published token was fetched.")
     next_refresh_at: Timestamp | None = Field(None, description="When the next attempt is made.")
@@ -208,6 +220,7 @@ CONNECTION = Kind(
         *READY_COLUMNS,
         Column("Connector", ".spec.connector"),
         Column("Method", ".spec.auth.method", priority=1),
+        Column("Account", ".status.account", priority=1),
         Column("Expires", ".status.expiresAt"),
         Column("Secret", ".status.binding.name"),
         MESSAGE_COLUMN,

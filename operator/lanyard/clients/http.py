@@ -97,11 +97,12 @@ def provider_error(failure: OutboundError) -> ProviderError:
         case FailureKind.TLS:
             return ProviderError(Reason.PROVIDER_TLS_FAILED, host=failure.host)
         case FailureKind.TIMED_OUT:
-            return ProviderError(Reason.PROVIDER_TIMED_OUT, host=failure.host)
+            return ProviderError(Reason.PROVIDER_TIMED_OUT, host=failure.host, unanswered=True)
         case FailureKind.TOO_LARGE:
-            return ProviderError(Reason.PROVIDER_ANSWER_INVALID, host=failure.host)
+            return ProviderError(Reason.PROVIDER_ANSWER_INVALID, host=failure.host, unanswered=True)
         case FailureKind.UNREACHABLE | FailureKind.RESET_AFTER_SEND:
-            return ProviderError(Reason.PROVIDER_UNAVAILABLE, host=failure.host, status="no answer")
+            sent = failure.kind is FailureKind.RESET_AFTER_SEND
+            return ProviderError(Reason.PROVIDER_UNAVAILABLE, host=failure.host, status="no answer", unanswered=sent)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ a consent or an answer can bring (`source` other than `user`) are given beside t
 needs one that is not known yet is "".
 """
 
+import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -118,6 +119,12 @@ def plan_for(spec: ConnectionSpec, connector: Connector, learned: Mapping[str, s
         device_url=address.of(method.device.url) if method.device is not None else "",
         host_is_tenants=any(_host_is_tenants(url, connector.spec.parameters) for url in _called(method)),
     )
+
+
+def pinned(plan: Plan) -> str:
+    """Digest of what a consent under way depends on: all that a token does, and the page at which it was begun."""
+    page = plan.method.authorization.model_dump_json() if plan.method.authorization is not None else ""
+    return hashlib.sha256(f"{plan.connector.digest}\0{page}".encode()).hexdigest()[:16]
 
 
 def learned_of(plan: Plan, source: Source, unverified_values: Mapping[str, str]) -> dict[str, str]:

@@ -93,6 +93,12 @@ class Settings(BaseModel):
         pattern=GATEWAY_URL,
         description="Address of the gateway as browsers see it, such as https://lanyard.example.",
     )
+    revocation_deadline: Length = Field(
+        timedelta(seconds=60), description="Longest time that a deletion waits for the provider to revoke the grant."
+    )
+    code_lifetime: Length = Field(
+        timedelta(seconds=60), description="How old the provider's answer to a consent may be when it is used."
+    )
     gateway_address: str = Field("0.0.0.0", description="Address the gateway listens on.")  # noqa: S104 - a pod's port
     gateway_port: int = Field(8443, ge=0, le=65535, description="Port the gateway listens on; 0 picks a free one.")
     gateway_tls_certificate: Path | None = Field(None, description="PEM file; absent where a proxy ends TLS.")

@@ -29,29 +29,42 @@ from lanyard.entry.telemetry import HealthServer, ObjectCollector
 from lanyard.entry.watch import Watcher
 from lanyard.errors import KubernetesError
 from lanyard.flows.acquire import Acquirer
+from lanyard.flows.authorize import Authorizer
 from lanyard.flows.catalogue import Catalogue
 from lanyard.flows.connect import Connect
+from lanyard.flows.delete import Deletion
+from lanyard.flows.finalizer import Finalizers
 from lanyard.flows.gather import Gatherer
 from lanyard.flows.inputs import sources_of
 from lanyard.flows.inspect import Inspect
 from lanyard.flows.keys import Key, What
 from lanyard.flows.limits import HostLimits
-from lanyard.flows.mirrors import Namespaces, PublishedSecrets, ReadableSecrets
+from lanyard.flows.mirrors import Namespaces, OpenConsents, PublishedSecrets, ReadableSecrets, StoredGrants
+from lanyard.flows.pages import Pages
 from lanyard.flows.publish import Publisher
 from lanyard.flows.queue import WorkQueue
+from lanyard.flows.refresh import Refresher
 from lanyard.flows.report import Reporter
 from lanyard.flows.resolve import Resolver
 from lanyard.flows.sweep import sweep
 from lanyard.flows.tally import Tally
+from lanyard.flows.token_endpoint import TokenEndpoint
 from lanyard.flows.world import World
+from lanyard.rules.consent import Phase
 from lanyard.rules.schedule import Backoff
+from lanyard.stores.adoption import Adopter
 from lanyard.stores.cache import CredentialCache
+from lanyard.stores.consents import ConsentStore
+from lanyard.stores.grants import GrantStore, install_id
 from lanyard.stores.keyring_file import KeyringFile
 from lanyard.stores.vault import VaultReader
 
 _log = logging.getLogger(__name__)
 
+RINGS = ("grant", "token")
 FIRST_LIST_PAUSE = 2.0
+INTENT_LIVES = 3  # times the provider's deadline: after that, whoever wrote an intent is not at it any more
+CLAIM_LIVES = 2
 SWEEP_DELAY = 2.0  # seconds without a replayed object: a re-list brings many at once
 
 
@@ -75,8 +88,8 @@ class Operator:
         self._queue = WorkQueue(self._work, _now, workers=settings.workers)
         self._limits = HostLimits(wake=self._wake)
         self._cache = CredentialCache()
-        rings = (("grant", settings.keyring_grant), ("token", settings.keyring_token))
-        self._rings = tuple(KeyringFile(path, name) for name, path in rings if path is not None)
+        paths = {name: getattr(settings, f"keyring_{name}") for name in RINGS}
+        self._rings = {name: KeyringFile(path, name) for name, path in paths.items() if path is not None}
         self._watcher = Watcher(
             self._config,
             self._deliver,
@@ -91,6 +104,8 @@ class Operator:
         self.health = HealthServer(registry, alive=lambda: not self._life.is_over, ready=lambda: self._listed)
         self._connect: Connect
         self._inspect: Inspect
+        self._authorizer: Authorizer
+        self._deletion: Deletion
 
     @property
     def failed(self) -> bool:
@@ -104,10 +119,10 @@ class Operator:
         async with AsyncExitStack() as stack:
             kube = await stack.enter_async_context(Kube(self._config))
             outbound = await stack.enter_async_context(self._outbound)
-            self._assemble(kube, outbound)
             await self.health.start(self._settings.health_address, self._settings.health_port)
             stack.push_async_callback(self.health.stop)
-            for ring in self._rings:
+            self._assemble(kube, outbound, await self._install_id(kube))
+            for ring in self._rings.values():
                 ring.look()
             background = [self._life.keep(work, "mirror") for work in self._mirrors(kube)]
             background.append(self._life.keep(self._sweeps(kube), "sweep"))
@@ -122,7 +137,21 @@ class Operator:
             await asyncio.gather(watching, *background, return_exceptions=True)
             _log.info("stopped", extra={"unfinished": unfinished})
 
-    def _assemble(self, kube: Kube, outbound: Outbound) -> None:
+    async def _install_id(self, kube: Kube) -> str:
+        """Whose grants are ours; without it nothing about them is known, so it is waited for."""
+        while self._takes_consents:
+            try:
+                return await install_id(kube, self._settings.system_namespace)
+            except KubernetesError as error:
+                _log.warning("own namespace not read", extra={"status": error.code})
+                await asyncio.sleep(error.retry_after or FIRST_LIST_PAUSE)
+        return ""
+
+    @property
+    def _takes_consents(self) -> bool:
+        return bool(self._settings.gateway_url) and len(self._rings) == len(RINGS)
+
+    def _assemble(self, kube: Kube, outbound: Outbound, install: str) -> None:
         settings, world = self._settings, self._world
         pace = Backoff(settings.retry_first, settings.retry_longest, settings.retry_configuration)
         catalogue = Catalogue(load_catalogue(), world)
@@ -136,17 +165,65 @@ class Operator:
         )
         reporter = Reporter(kube, world, instance=socket.gethostname())
         publisher = Publisher(kube, world, secrets.token_bytes(32))
+        endpoint = TokenEndpoint(
+            resolver=resolver,
+            outbound=outbound,
+            limits=self._limits,
+            tally=self._tally,
+            deadline=settings.provider_deadline,
+            clock=_now,
+        )
+        pages = Pages(settings.gateway_url)
+        refresher, grants, finalizers = None, None, Finalizers(kube)
+        if self._takes_consents:
+            grants = GrantStore(kube, settings.system_namespace, self._rings["grant"].current, install)
+            refresher = Refresher(
+                world=world,
+                store=grants,
+                adopter=Adopter(kube, grants),
+                endpoint=endpoint,
+                redirect_uri=pages.redirect_uri,
+                holder=socket.gethostname(),
+                intent_life=settings.provider_deadline * INTENT_LIVES,
+                clock=_now,
+            )
+            self._authorizer = Authorizer(
+                world=world,
+                catalogue=catalogue,
+                consents=ConsentStore(kube, settings.exchange_namespace, self._rings["token"].current),
+                grants=grants,
+                finalizers=finalizers,
+                endpoint=endpoint,
+                reporter=reporter,
+                pages=pages,
+                code_lifetime=settings.code_lifetime,
+                claim_life=settings.provider_deadline * CLAIM_LIVES,
+                clock=_now,
+            )
+        self._deletion = Deletion(
+            world=world,
+            catalogue=catalogue,
+            grants=grants,
+            finalizers=finalizers,
+            endpoint=endpoint,
+            reporter=reporter,
+            deadline=settings.revocation_deadline,
+            pause=settings.retry_first,
+            clock=_now,
+        )
         self._connect = Connect(
             world=world,
-            gatherer=Gatherer(world=world, catalogue=catalogue, publisher=publisher, pace=pace, clock=_now),
-            acquirer=Acquirer(
-                resolver=resolver,
-                outbound=outbound,
-                limits=self._limits,
-                tally=self._tally,
-                deadline=settings.provider_deadline,
+            gatherer=Gatherer(
+                world=world,
+                catalogue=catalogue,
+                publisher=publisher,
+                pace=pace,
                 clock=_now,
+                takes_consents=self._takes_consents,
             ),
+            acquirer=Acquirer(endpoint),
+            refresher=refresher,
+            pages=pages,
             publisher=publisher,
             reporter=reporter,
             tally=self._tally,
@@ -169,6 +246,12 @@ class Operator:
                 Reflector(kube, path, PublishedSecrets(self._world, namespace), selector=published),
             ]
         reflectors.append(Reflector(kube, "/api/v1/namespaces", Namespaces(self._world)))
+        if self._takes_consents:
+            state = f"/api/v1/namespaces/{self._settings.system_namespace}/secrets"
+            reflectors.append(Reflector(kube, state, StoredGrants(self._world), selector=GRANT_LABEL))
+            shared = f"/api/v1/namespaces/{self._settings.exchange_namespace}/secrets"
+            open_phases = f"{CONSENT_LABEL} in ({Phase.ANSWERED.value},{Phase.CLAIMED.value})"
+            reflectors.append(Reflector(kube, shared, OpenConsents(self._wake), selector=open_phases))
         self._synced = [reflector.synced for reflector in reflectors]
         return [reflector.run() for reflector in reflectors]
 
@@ -216,9 +299,16 @@ class Operator:
         self._world.observe(what, body)
 
     def _wake(self, key: Key) -> None:
-        self._queue.add(key)
+        # A code lives a minute, and somebody sits before the page.
+        self._queue.add(key, first=key.what is What.CONSENT)
 
     async def _work(self, key: Key) -> None:
+        if key.what is What.CONSENT:
+            await self._authorizer.reconcile(key, self._queue)
+            return
+        if key in self._world.leaving:
+            await self._deletion.reconcile(key, self._queue)
+            return
         if key.what is not What.CONNECTION:
             await self._inspect.reconcile(key, self._queue)
             return
@@ -241,7 +331,7 @@ class Operator:
             ),
             "lanyard_unusable_keyrings": (
                 "Keyring files that cannot be used as they are now; the ring from before goes on.",
-                float(sum(ring.problem != "" for ring in self._rings)),
+                float(sum(ring.problem != "" for ring in self._rings.values())),
             ),
             "lanyard_watch_restarts_total": ("Times the watch was started again.", float(self._watcher.restarts)),
             "lanyard_faults_total": ("Passes that ended in a fault of Lanyard's own.", float(self._queue.faults)),

@@ -22,7 +22,7 @@ from lanyard.flows.keys import Key, What
 from lanyard.flows.world import Record, Sources, World
 
 # Free text and the switch change nothing about the credential.
-_IRRELEVANT = ("displayName", "description", "suspend")
+_IRRELEVANT = ("displayName", "description", "suspend", "deletionPolicy")
 
 
 def asset_key(namespace: str, source: CredentialSource) -> Key | None:
@@ -43,7 +43,7 @@ def sources_of(key: Key, spec: Mapping[str, Any]) -> Sources:
             auth = spec.get("vault", {}).get("auth", {})
             ref = auth.get("tokenSecretRef") or auth.get("appRole", {}).get("secretIdRef")
             return (Key(What.SECRET, ref["namespace"], ref["name"]),) if ref else ()
-        case What.CONNECTOR | What.SECRET:
+        case What.CONNECTOR | What.SECRET | What.CONSENT:
             return ()
 
 

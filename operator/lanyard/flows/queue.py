@@ -55,13 +55,16 @@ class WorkQueue:
     def in_flight(self) -> int:
         return len(self._busy)
 
-    def add(self, key: Key, *, due: bool = False) -> None:
-        """Work on a key soon. Adding a key that already waits changes nothing."""
+    def add(self, key: Key, *, due: bool = False, first: bool = False) -> None:
+        """Work on a key soon; `first`, ahead of all others. Adding a key that already waits changes nothing."""
         if key in self._busy:
             self._again.add(key)
         elif key not in self._waiting:
             self._waiting.add(key)
-            (self._due if due else self._changed).append(key)
+            if first:
+                self._changed.appendleft(key)
+            else:
+                (self._due if due else self._changed).append(key)
             self._ready.release()
 
     def at(self, key: Key, when: datetime | None) -> None:

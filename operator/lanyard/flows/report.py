@@ -11,6 +11,7 @@ from lanyard.errors import KubernetesError
 from lanyard.flows.keys import Key, What
 from lanyard.flows.sweep import object_path
 from lanyard.flows.world import Record, World
+from lanyard.reasons import Reason
 from lanyard.rules.conditions import Status, Verdict, changes
 
 _log = logging.getLogger(__name__)
@@ -67,6 +68,10 @@ class Reporter:
         except KubernetesError as error:
             return error.code == 404
         return bool(metadata["uid"] != record.uid)
+
+    async def announce(self, record: Record, reason: Reason, message: str, *, warning: bool, now: datetime) -> None:
+        """An Event about something that no condition tells of."""
+        await self._post(record, reason.value, message, warning=warning, now=now)
 
     async def _post(self, record: Record, reason: str, message: str, *, warning: bool, now: datetime) -> None:
         """An Event is a courtesy: when it cannot be posted, the status still says it all."""

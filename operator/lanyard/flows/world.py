@@ -8,9 +8,10 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-from lanyard.api.meta import REFRESH_ANNOTATION
+from lanyard.api.meta import FINALIZER, REFRESH_ANNOTATION
+from lanyard.errors import LanyardError
 from lanyard.flows.keys import Key, What
 from lanyard.rules.status import moment
 
@@ -41,6 +42,19 @@ class SecretVersion:
         return cls(place, metadata["name"], metadata["uid"], metadata["resourceVersion"], owner)
 
 
+class GrantSeen(NamedTuple):
+    """A state Secret as its metadata shows it. `consented` tells one consent from the next, and a refresh changes
+    none of this.
+    """
+
+    name: str
+    uid: str
+    """That of the Connection it is bound to."""
+    consented: str
+    ended: str
+    adopt_for: str
+
+
 @dataclass(slots=True)
 class Record:
     """One object of ours. `memory` is whatever the flow that reconciles it needs to remember in this process."""
@@ -60,6 +74,8 @@ class Record:
     """The status that the API server took last, while it has not taken `status`."""
     refused: int = 0
     """Writes of the status that the API server refused in a row."""
+    declined: LanyardError | None = None
+    """How the last consent ended, when it brought no grant."""
     memory: Any = None
 
     def parsed_status(self) -> dict[str, Any]:
@@ -74,11 +90,15 @@ class World:
     wake: Callable[[Key], None]
     sources_of: Callable[[Key, dict[str, Any]], Sources]
     objects: dict[What, dict[Key, Record]] = field(
-        default_factory=lambda: {what: {} for what in What if what is not What.SECRET}
+        default_factory=lambda: {what: {} for what in What if what not in {What.SECRET, What.CONSENT}}
     )
+    leaving: dict[Key, Record] = field(default_factory=dict)
+    """Connections that are being deleted and wait for us to take their grant back."""
     namespaces: dict[str, dict[str, str]] = field(default_factory=dict)
     readable: dict[Key, SecretVersion] = field(default_factory=dict)
     published: dict[Key, SecretVersion] = field(default_factory=dict)
+    grants: dict[Key, tuple[GrantSeen, ...]] = field(default_factory=dict)
+    """State Secrets by the Connection that they name: its own, and those of namesakes and other installs."""
     asset_versions: dict[Key, str] = field(default_factory=dict)
     """Version in the store that was seen last, by asset."""
     _dependents: dict[Key, set[Key]] = field(default_factory=dict)
@@ -87,6 +107,13 @@ class World:
 
     def get(self, key: Key) -> Record | None:
         return self.objects[key.what].get(key)
+
+    def grant_of(self, key: Key, uid: str) -> GrantSeen | None:
+        return next((one for one in self.grants.get(key, ()) if one.uid == uid), None)
+
+    def adoption_of(self, key: Key, uid: str) -> GrantSeen | None:
+        """One that the platform has given to this Connection."""
+        return next((one for one in self.grants.get(key, ()) if one.adopt_for == uid), None)
 
     def begin_list(self) -> None:
         self._gone = set()
@@ -105,6 +132,8 @@ class World:
         key = Key(what, sys.intern(metadata.get("namespace", "")), metadata["name"])
         if metadata.get("deletionTimestamp"):
             self.forget(key, metadata["uid"])
+            if FINALIZER in (metadata.get("finalizers") or ()):
+                self._leave(key, body)
             return
         known = self.objects[what].get(key)
         asked = (metadata.get("annotations") or {}).get(REFRESH_ANNOTATION, "")
@@ -139,6 +168,9 @@ class World:
         """An object is gone. With a uid, only that one: a namesake that came after it stays."""
         if uid is not None and self._gone is not None:
             self._gone.add(uid)
+        leaving = self.leaving.get(key)
+        if leaving is not None and uid in {None, leaving.uid}:
+            del self.leaving[key]
         record = self.objects[key.what].get(key)
         if record is None or (uid is not None and record.uid != uid):
             return
@@ -147,6 +179,19 @@ class World:
         self.asset_versions.pop(key, None)
         self.wake(key)
         self.touch(key)
+
+    def _leave(self, key: Key, body: dict[str, Any]) -> None:
+        metadata = body["metadata"]
+        record = Record(
+            key,
+            metadata["uid"],
+            metadata.get("generation", 0),
+            _text(body.get("spec") or {}),
+            _text(body.get("status") or {}),
+        )
+        record.asked = metadata["deletionTimestamp"]
+        self.leaving[key] = record
+        self.wake(key)
 
     def retain(self, before: Iterable[Key], seen: set[Key]) -> int:
         """After a full list: forget what was known before it began and is not in it. Returns how many."""
