@@ -7,6 +7,7 @@
     ├── ProviderError         the provider refused, failed or answered nonsense
     └── PublishError          the workload Secret could not be written
     KubernetesError           the API server refused or did not answer (clients only)
+    SteppedBackError          this process may not act now: another one may be at work
 
 A `LanyardError` is raised where the fact is known and turned into conditions in `rules`. Its text is safe to show:
 templates take names and numbers only (see `reasons`).
@@ -106,6 +107,10 @@ class KubernetesError(Exception):
     @property
     def code(self) -> int:
         return self.status.code
+
+
+class SteppedBackError(Exception):
+    """The Lease is not held, or nobody can be sure of it. Nothing was sent that a peer could act on."""
 
 
 def unavailable(error: KubernetesError) -> LanyardError:

@@ -62,6 +62,7 @@ class Reason(StrEnum):
     GRANTED = "Granted"
     AUTHORIZED = "Authorized"
     PUBLISHED = "Published"
+    LINKED = "Linked"
     REACHABLE = "Reachable"
     LOGGED_IN = "LoggedIn"
     # on the way
@@ -82,6 +83,7 @@ class Reason(StrEnum):
     CREDENTIAL_INVALID = "CredentialInvalid"
     CLIENT_ID_NOT_PLAIN = "ClientIdNotPlain"
     CONSENT_NOT_SET_UP = "ConsentNotSetUp"
+    LINK_TO_LINK = "LinkToLink"
     # resolving credentials
     SECRET_NOT_FOUND = "SecretNotFound"
     SECRET_KEY_MISSING = "SecretKeyMissing"
@@ -106,6 +108,9 @@ class Reason(StrEnum):
     STORE_KV_MISMATCH = "StoreKVMismatch"
     STORE_VERSION_NOT_FOUND = "StoreVersionNotFound"
     STORE_ANSWER_INVALID = "StoreAnswerInvalid"
+    LINK_TARGET_NOT_FOUND = "LinkTargetNotFound"
+    LINK_TARGET_NOT_READY = "LinkTargetNotReady"
+    LINK_NOT_ALLOWED = "LinkNotAllowed"
     # asking the provider
     CLIENT_REJECTED = "ClientRejected"
     CREDENTIALS_REJECTED = "CredentialsRejected"
@@ -200,6 +205,8 @@ CATALOGUE: dict[Reason, Entry] = {
         "Synchronise the clock of the nodes (NTP); expiry times are corrected by the difference meanwhile."),
     Reason.GRANTED: _good(_SCOPES, "Every scope asked for was granted."),
     Reason.PUBLISHED: _good(_SECRET, "The Secret {secret} is up to date."),
+    Reason.LINKED: _good(_READY,
+        "The Secret {secret} carries what the Connection {name} in {namespace} publishes."),
     Reason.REACHABLE: _good(_READY, "The store answers; each asset logs in with its own ServiceAccount."),
     Reason.LOGGED_IN: _good(_READY, "The store answers and the shared login works."),
     Reason.ACQUIRING: _good(_READY, "The first token is being fetched."),
@@ -234,6 +241,8 @@ CATALOGUE: dict[Reason, Entry] = {
         "Move it from spec.credentials.clientId to spec.auth.clientId; a client id is no secret."),
     Reason.CONSENT_NOT_SET_UP: _spec("The method {method} needs a person's consent, which is not set up here.",
         "The platform team gives the operator the gateway's address and both keyrings."),
+    Reason.LINK_TO_LINK: _spec("The Connection {name} in {namespace} is a link itself.",
+        "Name the Connection in spec.linkTo that it leads to."),
     Reason.SECRET_NOT_FOUND: _source("The Secret {name} does not exist in {namespace}.",
         "Create it; nothing else is needed.", stalled=False ),
     Reason.SECRET_KEY_MISSING: _source("The Secret {name} has no key {key}.",
@@ -280,6 +289,14 @@ CATALOGUE: dict[Reason, Entry] = {
         "Correct spec.version, or leave it empty for the newest."),
     Reason.STORE_ANSWER_INVALID: _store("The store {store} answered something that is not a secret.",
         "Check that its address leads to Vault or OpenBao, not to a login page."),
+    Reason.LINK_TARGET_NOT_FOUND: _source(
+        "The Connection {name} does not exist in {namespace}, so nothing of it is here.",
+        "Create it, or correct spec.linkTo.", stalled=False),
+    Reason.LINK_TARGET_NOT_READY: _source("The Connection {name} in {namespace} has nothing that works to share now.",
+        "Its own conditions say why; this link follows by itself.", stalled=False),
+    Reason.LINK_NOT_ALLOWED: _source(
+        "The Connection {name} in {namespace} does not admit this namespace, so nothing of it is here.",
+        "Its owner adds this namespace to its spec.allowedNamespaces."),
     Reason.CLIENT_REJECTED: _config("The client id or the {proof} was refused by {host}.",
         "Compare both with the app's registration; a rotated one is picked up by itself."),
     Reason.CREDENTIALS_REJECTED: _config("The user name or the password was refused by {host}.",

@@ -27,6 +27,7 @@ WHY = {
     ("", "serviceaccounts"): "whether one is labelled as presentable",
     ("", "serviceaccounts/token"): "a short token of that ServiceAccount for the store's audience",
     ("events.k8s.io", "events"): "say when a reason changes",
+    ("coordination.k8s.io", "leases"): "which of several operators works (the object `lanyard-operator` alone)",
 }
 WHY_OF_GATEWAY = {
     ("lanyard.dev", "connections"): "what is to be authorized, and who approved which browser",

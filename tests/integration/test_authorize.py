@@ -14,6 +14,12 @@ STATE = "/api/v1/namespaces/lanyard-system/secrets"
 
 
 @pytest.fixture(scope="module")
+def gateway(gateway_process: Callable[..., Any], kubernetes: Any) -> Any:
+    """One whose operator holds the Lease itself."""
+    return gateway_process().start()
+
+
+@pytest.fixture(scope="module")
 def operator(operator_process: Callable[..., Any], gateway: Any) -> Any:
     """One that knows the address of the gateway."""
     return operator_process(gateway_url=gateway.url).start()

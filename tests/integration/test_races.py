@@ -304,7 +304,8 @@ def nine(kubernetes: Any, operator_process: Callable[..., Any]) -> Iterator[tupl
     values = second_release("nine", names)
     account = install_chart(kubernetes, namespace=release, values=values)
     kubeconfig = kubernetes.service_account_kubeconfig(release, account)
-    process = operator_process(kubeconfig=kubeconfig, namespaces=",".join(names)).start()
+    settings = {"namespaces": ",".join(names), "exchange_namespace": "lanyard-nine-exchange"}
+    process = operator_process(kubeconfig=kubeconfig, **settings).start()
     with kubernetes.client() as client:
         yield [Cluster(client, name) for name in names], process
     process.stop()

@@ -19,6 +19,7 @@ from lanyard.errors import (
     PublishError,
     SourceError,
     SpecError,
+    SteppedBackError,
     StoreError,
     clip,
     fill,
@@ -176,7 +177,8 @@ def test_the_tree_has_these_branches() -> None:
     for branch in (SpecError, SourceError, ProviderError, PublishError):
         assert branch.__base__ is LanyardError
     assert not issubclass(KubernetesError, LanyardError), "it says what the API server did, not what to do"
-    assert {name for name in vars(errors) if name.endswith("Error")} == ERRORS | {"KubernetesError"}
+    assert not issubclass(SteppedBackError, LanyardError), "it is nobody's failure, so no status tells it"
+    assert {name for name in vars(errors) if name.endswith("Error")} == ERRORS | {"KubernetesError", "SteppedBackError"}
 
 
 def test_an_api_error_tells_status_and_reason_only() -> None:

@@ -12,11 +12,12 @@ second request to the provider.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from lanyard.api.connection import GRANT_METHODS
 from lanyard.errors import KubernetesError, LanyardError, unavailable
 from lanyard.flows.acquire import Acquired, Acquirer
+from lanyard.flows.duty import Confirmer
 from lanyard.flows.gather import Gathered, Gatherer, Memory
 from lanyard.flows.inputs import digest_of
 from lanyard.flows.keys import Key
@@ -55,6 +56,7 @@ class Connect:
         acquirer: Acquirer,
         refresher: Refresher | None,
         pages: Pages,
+        confirmer: Confirmer,
         publisher: Publisher,
         reporter: Reporter,
         tally: Tally,
@@ -66,6 +68,7 @@ class Connect:
         self._acquirer = acquirer
         self._refresher = refresher
         self._pages = pages
+        self._confirmer = confirmer
         self._publisher = publisher
         self._reporter = reporter
         self._tally = tally
@@ -86,6 +89,9 @@ class Connect:
             queue.at(key, now + self._pace.first)
             return
         decision = decide(gathered.facts, now)
+        if record.heard and isinstance(decision, Acquire):
+            await self._confirm(record, gathered.target, queue)
+            return
         cause = f" {decision.cause.name.lower()}" if isinstance(decision, Acquire) else ""
         self._tally.count("lanyard_reconciles", key.what.value, type(decision).__name__.lower() + cause)
         match decision:
@@ -105,6 +111,16 @@ class Connect:
                     return
                 record.nudged = False
                 await self._report(record, gathered, outcome, None, queue)
+
+    async def _confirm(self, record: Record, target: Target, queue: WorkQueue) -> None:
+        """Another process was at work until a moment ago: look before a request is spent, and decide anew."""
+        try:
+            await self._confirmer.confirm(record, target.name)
+        except KubernetesError as error:
+            pause = timedelta(seconds=error.retry_after or 0)
+            queue.at(record.key, self._clock() + max(self._pace.first, pause))
+        else:
+            queue.add(record.key)
 
     async def _act(
         self, record: Record, memory: Memory, gathered: Gathered, decision: Publish | Acquire

@@ -51,6 +51,7 @@ class Trouble(StrEnum):
 
     NOT_FOUND = "not found"
     OTHER_METHOD = "other method"
+    LINK = "a link"
     SUSPENDED = "suspended"
     NOT_READY = "not ready"
     OPERATOR_AWAY = "operator away"
@@ -267,6 +268,8 @@ class ConsentFlow:
     def _wanted(self, seen: SeenConnection) -> _Wanted:
         try:
             spec = seen.parsed()
+            if spec.link_to is not None:
+                raise ConsentRefusedError(Trouble.LINK, seen.owner)
             connector = self._catalogue.find(spec.connector)
             method = spec.auth.method or connector.spec.methods[0].name
             if method is not Method.AUTHORIZATION_CODE:

@@ -47,9 +47,22 @@ def sources_of(key: Key, spec: Mapping[str, Any]) -> Sources:
             return ()
 
 
+def published_key(key: Key, spec: Mapping[str, Any]) -> Key:
+    """The Secret that a Connection publishes; from the bare spec."""
+    return Key(What.SECRET, key.namespace, (spec.get("secret") or {}).get("name") or f"{key.name}-token")
+
+
+def link_target(record: Record) -> Key | None:
+    """The Connection that a link names; None for a Connection that is no link."""
+    return next((source for source in record.sources if source.what is What.CONNECTION), None)
+
+
 def _connection_sources(key: Key, spec: Mapping[str, Any]) -> set[Key]:
-    target = (spec.get("secret") or {}).get("name") or f"{key.name}-token"
-    found = {Key(What.CONNECTOR, "", spec.get("connector", "")), Key(What.SECRET, key.namespace, target)}
+    target, link = published_key(key, spec), spec.get("linkTo")
+    if link:
+        # What the other one publishes is not named here: that one tells when it has changed.
+        return {Key(What.CONNECTION, link["namespace"], link["name"]), target}
+    found = {Key(What.CONNECTOR, "", spec.get("connector", "")), target}
     for source in (spec.get("credentials") or {}).values():
         asset, secret = source.get("credentialAssetRef"), source.get("secretRef")
         if asset:
@@ -109,7 +122,7 @@ def _asset_input(name: str, namespace: str, key: Key, world: World) -> Input:
     record = world.get(key)
     if record is None:
         return Input(name, "absent")
-    parts = [record.uid, str(record.generation), _admission(namespace, record, world)]
+    parts = [record.uid, str(record.generation), admission(namespace, record, world)]
     for source in record.sources:
         if source.what is What.SECRET:
             return _secret_input(name, "/".join(parts), source, world)
@@ -120,9 +133,12 @@ def _asset_input(name: str, namespace: str, key: Key, world: World) -> Input:
     return Input(name, "/".join(parts), world.asset_versions.get(key, ""), in_store=True)
 
 
-def _admission(namespace: str, asset: Record, world: World) -> str:
-    """Whether the asset admits a namespace: the verdict and not the labels, most of which say nothing about it."""
-    return "own" if asset.key.namespace == namespace else _verdict(asset, namespace, world)
+def admission(namespace: str, shared: Record, world: World) -> str:
+    """Whether an asset or a Connection admits a namespace: `own`, `admitted` or `refused`.
+
+    The verdict and not the labels, most of which say nothing about it.
+    """
+    return "own" if shared.key.namespace == namespace else _verdict(shared, namespace, world)
 
 
 def _verdict(owner: Record, namespace: str, world: World) -> str:

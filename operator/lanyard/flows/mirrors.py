@@ -1,7 +1,6 @@
 """What the metadata watches write into the world: versions of Secrets and labels of namespaces, never their data."""
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from lanyard.flows.keys import Key, What
@@ -120,23 +119,25 @@ class StoredGrants:
 
 
 class OpenConsents:
-    """Mirror of the consent records that the provider has answered: each is spent once, ahead of all other work."""
+    """Mirror of the consent records that the provider has answered and nobody has finished."""
 
-    def __init__(self, wake: Callable[[Key], None]) -> None:
-        self._wake = wake
+    def __init__(self, world: World) -> None:
+        self._world = world
 
     def slim(self, metadata: dict[str, Any]) -> Key:
         return Key(What.CONSENT, "", metadata["name"])
 
     def replace(self, everything: list[Key], version: str) -> None:  # noqa: ARG002 - names only
+        self._world.consents = set(everything)
         for key in everything:
-            self._wake(key)
+            self._world.wake(key)
 
     def change(self, one: Key) -> None:
-        self._wake(one)
+        self._world.consents.add(one)
+        self._world.wake(one)
 
     def forget(self, one: Key) -> None:
-        """It is done, or gone."""
+        self._world.consents.discard(one)
 
 
 class Namespaces:

@@ -36,8 +36,12 @@ class Reporter:
         """
         if status == record.parsed_status() and record.told is None:
             return None
-        told = record.told if record.told is not None else record.status
+        # Until the API server has taken the new one, also when this process has to step back.
+        told = record.told = record.told if record.told is not None else record.status
         record.status = json.dumps(status, separators=(",", ":")).encode()
+        if record.key.what is What.CONNECTION:
+            # Links follow what a Connection says of its Secret, and read it when it says so.
+            self._world.touch(record.key)
         metadata = {"name": record.key.name, "uid": record.uid}
         if record.key.namespace:
             metadata["namespace"] = record.key.namespace
@@ -48,7 +52,7 @@ class Reporter:
             if error.code == 404 and await self._is_gone(record):
                 self._world.forget(record.key, record.uid)
                 return None
-            record.told, record.refused = told, record.refused + 1
+            record.refused += 1
             _log.warning("status not written", extra={"object": str(record.key), "status": error.code})
             pause = FIRST_PAUSE * (1 << min(record.refused - 1, 8))
             return max(min(pause, LONGEST_PAUSE), timedelta(seconds=error.retry_after or 0))

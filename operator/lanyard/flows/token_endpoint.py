@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from lanyard.api.connection import ConnectionSpec
 from lanyard.clients.http import Answer, Outbound, OutboundError, provider_error
 from lanyard.connectors.selection import Plan
-from lanyard.errors import ProviderError
+from lanyard.errors import ProviderError, SteppedBackError
 from lanyard.flows.limits import HostLimits, Later
 from lanyard.flows.resolve import Resolved, Resolver
 from lanyard.flows.tally import Tally, audit
@@ -131,6 +131,9 @@ class TokenEndpoint:
             answer = await self.send(request, plan)
             # Life is counted from before the request was sent: the provider's clock started no earlier.
             token = parse(plan, answer.status, answer.headers, answer.body, host=plan.token_host, now=now)
+        except SteppedBackError:
+            outcome = "not sent"
+            raise
         except ProviderError as error:
             outcome = error.reason.value
             if error.reason is Reason.PROVIDER_THROTTLED and error.retry_after is not None:

@@ -263,9 +263,10 @@ def test_a_list_that_lost_a_grant_wakes_its_connection(world: World, woken: list
     assert woken == [CRM]
 
 
-def test_every_answered_consent_is_handed_on(woken: list[Key]) -> None:
-    mirror = OpenConsents(woken.append)
+def test_every_answered_consent_is_handed_on(world: World, woken: list[Key]) -> None:
+    mirror = OpenConsents(world)
     mirror.replace([mirror.slim({"name": "consent-1"})], "1")
     mirror.change(mirror.slim({"name": "consent-2"}))
     mirror.forget(mirror.slim({"name": "consent-1"}))
     assert [key.name for key in woken] == ["consent-1", "consent-2"]
+    assert {key.name for key in world.consents} == {"consent-2"}

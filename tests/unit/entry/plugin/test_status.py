@@ -265,3 +265,32 @@ def test_a_revoked_grant_asks_for_a_consent_also_while_its_last_token_still_work
     assert f"✗ Authorized   {said}\n" in told.stdout
     assert told.stdout.endswith("► next step    someone with access runs: kubectl lanyard authorize crm -n sales\n")
     assert told.exit_code == 0
+
+
+@pytest.mark.spec("C13")
+def test_a_link_is_told_with_its_source(kubectl: ScriptedKubectl) -> None:
+    error = LanyardError(Reason.LINK_TARGET_NOT_READY, name="sales-crm", namespace="shared")
+    link = connection(
+        "crm",
+        condition("Ready", "False", "LinkTargetNotReady", error.message),
+        spec={"linkTo": {"namespace": "shared", "name": "sales-crm"}},
+    )
+    failing = connection("sales-crm", condition("Ready", "False", "ClientRejected", REJECTED), namespace="shared")
+    kubectl.on("connections.lanyard.dev", "crm", out=link)
+    kubectl.on("connections.lanyard.dev", "sales-crm", out=failing)
+    kubectl.on("secret", "crm-token", err='Error from server (NotFound): secrets "crm-token" not found')
+    told = kubectl.lanyard("status", "crm").stdout
+    assert "  connector    a link to shared/sales-crm\n" in told
+    assert "✗ linkTo       Connection sales-crm in shared: is there; not ready: ClientRejected\n" in told
+    assert told.endswith("► next step    Its own conditions say why; this link follows by itself.\n")
+
+
+@pytest.mark.spec("C13", "C8")
+def test_a_source_that_one_may_not_see_is_told_as_unseen(kubectl: ScriptedKubectl) -> None:
+    link = connection("crm", spec={"linkTo": {"namespace": "shared", "name": "sales-crm"}})
+    kubectl.on("connections.lanyard.dev", "crm", out=link)
+    kubectl.on("connections.lanyard.dev", "sales-crm", err=forbidden("connections.lanyard.dev", "sales-crm"))
+    kubectl.on("secret", "crm-token", out=OURS)
+    assert (
+        "◎ linkTo       Connection sales-crm in shared: you may not see it\n" in kubectl.lanyard("status", "crm").stdout
+    )
