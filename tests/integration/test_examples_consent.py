@@ -100,12 +100,6 @@ class Applied:
         self.oauth.remove_client(self.client_id)
         self.oauth.remove_user(self.person)
 
-    @property
-    def names_the_person(self) -> bool:
-        """Whether the connector asks who it is; the generic one reads it from the token answer, which does not say."""
-        identity = self.example.plan.method.identity
-        return identity is not None and identity.request is not None
-
     def works(self) -> bool:
         """Whether the published token is the person's, for this app, and alive."""
         told = self.oauth.me(token_of(self.cluster, self.example.name))
@@ -164,7 +158,7 @@ def test_an_example_is_authorized_by_a_person_and_its_token_works_and_is_refresh
     answer = visitor.get(back)
     assert answer.status_code == 303, page_text(answer)
     found = cluster.wait_ready(name)
-    assert found["status"]["account"] == (applied.person if applied.names_the_person else "unnamed")
+    assert found["status"]["account"] == applied.person
     assert status_of(found, "ScopesGranted") == "True"
     data = cluster.data(f"{name}-token")
     assert data.get("base_url") == BASE_URLS[applied.example.product]

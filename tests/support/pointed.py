@@ -115,5 +115,6 @@ def pointed_parameters(parameters: Mapping[str, str], oauth: Any) -> dict[str, s
         "token_url": oauth.token_url,
         "revocation_url": oauth.revocation_url,
         "issuer": oauth.issuer,
+        "userinfo_url": oauth.me_url,
     }
     return {name: here.get(name, value) for name, value in parameters.items()}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from lanyard.connectors.selection import Plan
-from lanyard.errors import LanyardError
+from lanyard.errors import LanyardError, SpecError
 from lanyard.flows.follow_up import followed, known_of
 from lanyard.flows.token_endpoint import TokenEndpoint
 from lanyard.oauth.probes import account_in, api_request
@@ -38,6 +38,9 @@ async def _account(endpoint: TokenEndpoint, plan: Plan, token: Token, callback: 
         return token.account
     try:
         answer = await endpoint.send(api_request(plan, identity.request, known_of(plan, token)), plan)
+    except SpecError:
+        # A generic connector was not told where to ask.
+        return token.account
     except LanyardError:
         return ""
     return account_in(identity, answer.status, answer.body)

@@ -75,7 +75,7 @@ class Token:
     refresh_expires_at: datetime | None = None
     learned: Mapping[str, str] = field(default_factory=dict)
     account: str = ""
-    """Whom the answer names, where the connector reads the account from it."""
+    """Whom the answer names, where the connector's identity would read it."""
 
 
 def parse(plan: Plan, status: int, headers: Mapping[str, str], body: bytes, *, host: str, now: datetime) -> Token:
@@ -237,8 +237,7 @@ def _token(plan: Plan, headers: Mapping[str, str], document: Document, now: date
 
 def _account(plan: Plan, document: Document) -> str:
     identity = plan.method.identity
-    reads_here = identity is not None and identity.request is None and identity.parameter is None
-    return account_of(identity, document) if identity is not None and reads_here else ""
+    return account_of(identity, document) if identity is not None and identity.parameter is None else ""
 
 
 def account_of(identity: Identity, unverified_document: Document) -> str:
