@@ -114,7 +114,7 @@ class Refresher:
                     if waiting is not None:
                         return waiting
                     try:
-                        done = await to_its_end(self._spend(errand, stored, step))
+                        done = await to_its_end(self._spend_alone(errand, stored, step))
                     finally:
                         self._endpoint.leave(errand)
                     if done is not None:
@@ -138,6 +138,14 @@ class Refresher:
         if stored is None:
             raise LanyardError(Reason.AUTHORIZATION_REQUIRED)
         return stored
+
+    async def _spend_alone(self, errand: Errand, stored: Stored, step: Ask) -> Acquired | None:
+        """A deletion that comes meanwhile waits for what this brings, to take it back."""
+        self._world.spending.add(errand.record.uid)
+        try:
+            return await self._spend(errand, stored, step)
+        finally:
+            self._world.spending.discard(errand.record.uid)
 
     async def _spend(self, errand: Errand, stored: Stored, step: Ask) -> Acquired | None:
         """Step 4 to 7; None when somebody else wrote the state Secret first: look again."""
