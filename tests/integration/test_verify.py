@@ -39,13 +39,13 @@ class Product(ScriptedProvider):
         self.script(ME, self._me)
 
     def _me(self, asked: Recorded) -> Answer:
-        token = asked.headers.get("authorization", "").removeprefix("Bearer ")
+        token = (asked.header("Authorization") or "").removeprefix("Bearer ")
         fine = self.taken is None or token in self.taken
         return Answer.of_json({"login": "bot"}) if fine else Answer.of_json({}, self.status)
 
     @property
     def asked(self) -> list[str]:
-        return [one.headers.get("authorization", "") for one in self.requests(ME)]
+        return [one.header("Authorization") or "" for one in self.requests(ME)]
 
 
 @pytest.fixture

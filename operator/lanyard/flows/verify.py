@@ -222,11 +222,14 @@ def _told(answered: Answered, host: str) -> Verdict:
         case Answered.WORKS:
             return holds(Condition.VERIFIED, Reason.VERIFIED, host=host)
         case Answered.REFUSED:
-            status, reason, text = False, Reason.VERIFICATION_REFUSED, said(Reason.VERIFICATION_REFUSED, host=host)
+            return _not_true(False, Reason.VERIFICATION_REFUSED, said(Reason.VERIFICATION_REFUSED, host=host))
         case Answered.FORBIDDEN:
-            status, reason, text = False, Reason.VERIFICATION_FORBIDDEN, said(Reason.VERIFICATION_FORBIDDEN, host=host)
+            return _not_true(False, Reason.VERIFICATION_FORBIDDEN, said(Reason.VERIFICATION_FORBIDDEN, host=host))
         case Answered.UNKNOWN:
-            status, reason, text = None, Reason.VERIFICATION_UNANSWERED, said(Reason.VERIFICATION_UNANSWERED, host=host)
+            return _not_true(None, Reason.VERIFICATION_UNANSWERED, said(Reason.VERIFICATION_UNANSWERED, host=host))
+
+
+def _not_true(status: bool | None, reason: Reason, text: str) -> Verdict:
     return Verdict(Condition.VERIFIED, status, reason, text)
 
 
