@@ -23,6 +23,7 @@ class Condition(StrEnum):
     TOKEN_FRESH = "TokenFresh"
     SCOPES_GRANTED = "ScopesGranted"
     SECRET_PUBLISHED = "SecretPublished"
+    VERIFIED = "Verified"
 
 
 class Retry(Enum):
@@ -34,6 +35,7 @@ class Retry(Enum):
     CONFIGURATION = "at once on any change of spec, Secret or asset, otherwise after 5, 15, then every 60 minutes"
     TRANSIENT = "with back-off from 5 seconds up to 5 minutes, without end"
     THROTTLED = "when the provider's Retry-After is over, otherwise as transient"
+    INTERVAL = "when spec.verify.interval is over, or when something else is published"
     CONSENT = "when somebody authorizes it anew; nothing else can help"
 
 
@@ -147,6 +149,11 @@ class Reason(StrEnum):
     KEYRING_LOST = "KeyringLost"
     STATE_INVALID = "StateInvalid"
     STATE_NOT_ADOPTED = "StateNotAdopted"
+    # asking the product whether it works
+    VERIFIED = "Verified"
+    VERIFICATION_REFUSED = "VerificationRefused"
+    VERIFICATION_FORBIDDEN = "VerificationForbidden"
+    VERIFICATION_UNANSWERED = "VerificationUnanswered"
     # publishing
     SECRET_CONFLICT = "SecretConflict"
     SECRET_REFUSED = "SecretRefused"
@@ -186,6 +193,10 @@ def _weather(message: str, hint: str, retry: Retry = Retry.TRANSIENT) -> Entry:
 
 def _consent(message: str, hint: str, *, stalled: bool = True) -> Entry:
     return Entry(_AUTH, Retry.CONSENT, stalled=stalled, message=message, hint=hint)
+
+
+def _verification(message: str, hint: str) -> Entry:
+    return Entry(Condition.VERIFIED, Retry.INTERVAL, stalled=False, message=message, hint=hint)
 
 
 _AGAIN = "Authorize again: kubectl lanyard authorize, or status.authorizationURL. The Secret keeps its name."
@@ -368,6 +379,14 @@ CATALOGUE: dict[Reason, Entry] = {
     Reason.STATE_NOT_ADOPTED: Entry(_AUTH, Retry.SOURCE, stalled=True,
         message="A stored grant of this name belongs to another install or an earlier object.",
         hint="The platform team adopts it (docs/security.md), or somebody authorizes again."),
+    Reason.VERIFIED: _good(Condition.VERIFIED, "{host} takes what is published."),
+    Reason.VERIFICATION_REFUSED: _verification("{host} refuses what is published.",
+        "Correct the credential at its source; a token is fetched once more by itself."),
+    Reason.VERIFICATION_FORBIDDEN: _verification(
+        "{host} knows what is published and forbids the request that tests it.",
+        "Nothing to do if workloads need less than that; otherwise grant the permission at the product."),
+    Reason.VERIFICATION_UNANSWERED: _verification("{host} does not say whether what is published works.",
+        "Nothing to do; it is asked again."),
     Reason.SECRET_CONFLICT: Entry(_SECRET, Retry.SOURCE, stalled=True,
         message="The Secret {secret} exists and is not this Connection's.",
         hint="Choose another spec.secret.name, or delete that Secret."),

@@ -22,6 +22,8 @@ MEANING = {
     "refresh failed and the token still lives.",
     Condition.SCOPES_GRANTED: "What was asked for was granted.",
     Condition.SECRET_PUBLISHED: "The workload Secret is ours and up to date.",
+    Condition.VERIFIED: "The product took what is published when it was asked last (`status.lastVerifiedAt`); "
+    "`Unknown` when it did not say. It never changes `Ready`.",
 }
 
 RETRIES = {
@@ -31,6 +33,7 @@ RETRIES = {
     Retry.CONFIGURATION: "configuration",
     Retry.TRANSIENT: "transient",
     Retry.THROTTLED: "throttled",
+    Retry.INTERVAL: "interval",
     Retry.CONSENT: "consent",
 }
 

@@ -10,14 +10,15 @@ from lanyard.reasons import CATALOGUE, Condition, Reason, Retry
 from lanyard.rules.publish import timestamp
 
 Status = dict[str, Any]
+STATUS = {True: "True", False: "False", None: "Unknown"}
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One condition to report."""
+    """One condition to report. `status` is None where it is not known."""
 
     type: Condition
-    status: bool
+    status: bool | None
     reason: Reason
     message: str
 
@@ -74,7 +75,7 @@ def merged(
     before = {condition["type"]: condition for condition in previous}
     result = []
     for verdict in verdicts:
-        status = "True" if verdict.status else "False"
+        status = STATUS[verdict.status]
         old = before.get(verdict.type.value)
         since = old["lastTransitionTime"] if old is not None and old["status"] == status else timestamp(now)
         result.append(
@@ -97,11 +98,11 @@ def changes(previous: Iterable[Mapping[str, Any]], verdicts: Iterable[Verdict]) 
     for verdict in verdicts:
         if verdict.type in {Condition.RECONCILING, Condition.STALLED}:
             continue
-        new = ("True" if verdict.status else "False", verdict.reason.value)
+        new = (STATUS[verdict.status], verdict.reason.value)
         if before.get(verdict.type.value) == new:
             continue
         if verdict.type is Condition.READY:
             found.insert(0, Change(verdict.reason, verdict.message, warning=not verdict.status))
-        elif not verdict.status:
+        elif verdict.status is False:
             found.append(Change(verdict.reason, verdict.message, warning=True))
     return found[:1]
