@@ -127,6 +127,7 @@ class Reason(StrEnum):
     PROVIDER_TLS_FAILED = "ProviderTLSFailed"
     PROVIDER_REDIRECTED = "ProviderRedirected"
     PROVIDER_ANSWER_INVALID = "ProviderAnswerInvalid"
+    TENANT_NOT_CHOSEN = "TenantNotChosen"
     EGRESS_NOT_ALLOWED = "EgressNotAllowed"
     TOKEN_EXPIRED = "TokenExpired"
     # what a person granted
@@ -335,6 +336,8 @@ CATALOGUE: dict[Reason, Entry] = {
         "Set the final address in spec.parameters or in the Connector."),
     Reason.PROVIDER_ANSWER_INVALID: _weather("The answer of {host} is not a token answer.",
         "Check that the address is the token endpoint, not a login page."),
+    Reason.TENANT_NOT_CHOSEN: _config("Of the tenants that the account may use at {host}, not exactly one fits.",
+        "Name one of them in spec.parameters: {field}."),
     Reason.EGRESS_NOT_ALLOWED: _config("The address of {host} is private, and this platform does not allow it.",
         "Ask the platform team to allow the network in the operator's egress settings."),
     Reason.TOKEN_EXPIRED: _weather("The published token has expired.", "See why TokenFresh is False."),
