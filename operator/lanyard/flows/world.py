@@ -74,7 +74,7 @@ class Record:
     """The status that the API server took last, while it has not taken `status`."""
     refused: int = 0
     """Writes of the status that the API server refused in a row."""
-    verified: tuple[str, str] | None = None
+    verified: tuple[str, str, str] | None = None
     """Digest and version of what was published when the product was asked last whether it works, by this process."""
     declined: LanyardError | None = None
     """How the last consent ended, when it brought no grant."""
