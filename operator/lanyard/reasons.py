@@ -127,6 +127,7 @@ class Reason(StrEnum):
     PROVIDER_TLS_FAILED = "ProviderTLSFailed"
     PROVIDER_REDIRECTED = "ProviderRedirected"
     PROVIDER_ANSWER_INVALID = "ProviderAnswerInvalid"
+    TENANT_NOT_CHOSEN = "TenantNotChosen"
     EGRESS_NOT_ALLOWED = "EgressNotAllowed"
     TOKEN_EXPIRED = "TokenExpired"
     # what a person granted
@@ -134,6 +135,7 @@ class Reason(StrEnum):
     AUTHORIZATION_FAILED = "AuthorizationFailed"
     CONSENT_DENIED = "ConsentDenied"
     ACCOUNT_MISMATCH = "AccountMismatch"
+    ACCOUNT_UNKNOWN = "AccountUnknown"
     AUTHORIZATION_EXPIRED = "AuthorizationExpired"
     AUTHORIZATION_LOST = "AuthorizationLost"
     AUTHORIZATION_OUTDATED = "AuthorizationOutdated"
@@ -334,6 +336,8 @@ CATALOGUE: dict[Reason, Entry] = {
         "Set the final address in spec.parameters or in the Connector."),
     Reason.PROVIDER_ANSWER_INVALID: _weather("The answer of {host} is not a token answer.",
         "Check that the address is the token endpoint, not a login page."),
+    Reason.TENANT_NOT_CHOSEN: _config("Of the tenants that the account may use at {host}, not exactly one fits.",
+        "Name one of them in spec.parameters: {field}."),
     Reason.EGRESS_NOT_ALLOWED: _config("The address of {host} is private, and this platform does not allow it.",
         "Ask the platform team to allow the network in the operator's egress settings."),
     Reason.TOKEN_EXPIRED: _weather("The published token has expired.", "See why TokenFresh is False."),
@@ -346,6 +350,8 @@ CATALOGUE: dict[Reason, Entry] = {
         "If an administrator there must approve the app first, ask them; then authorize again."),
     Reason.ACCOUNT_MISMATCH: _consent("Another account signed in than spec.auth.expectedAccount names.",
         "Sign in as the expected account and authorize again, or correct spec.auth.expectedAccount."),
+    Reason.ACCOUNT_UNKNOWN: _consent("The provider did not say who signed in, so spec.auth.expectedAccount is not met.",
+        "Authorize again; where this stays, the product names no account: remove spec.auth.expectedAccount."),
     Reason.AUTHORIZATION_EXPIRED: _consent("The provider's answer was older than it may be when it could be used.",
         _AGAIN),
     Reason.AUTHORIZATION_LOST: _consent("The exchange of the provider's answer was cut short; a code works once.",

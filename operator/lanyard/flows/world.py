@@ -103,6 +103,8 @@ class World:
     published: dict[Key, SecretVersion] = field(default_factory=dict)
     grants: dict[Key, tuple[GrantSeen, ...]] = field(default_factory=dict)
     """State Secrets by the Connection that they name: its own, and those of namesakes and other installs."""
+    spending: set[str] = field(default_factory=set)
+    """uids of Connections whose code or refresh token is being spent now: their grant is about to change."""
     consents: set[Key] = field(default_factory=set)
     """Records of consents that the provider has answered and that nobody has finished."""
     asset_versions: dict[Key, str] = field(default_factory=dict)
