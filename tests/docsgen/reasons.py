@@ -1,7 +1,8 @@
 """`docs/reasons.md`: every reason a condition can carry."""
 
 from docsgen.markdown import head, table, template
-from lanyard.reasons import CATALOGUE, Condition, Entry, Reason, Retry
+from lanyard.reason_texts import CATALOGUE, Entry
+from lanyard.reasons import Condition, Reason, Retry
 
 INTRODUCTION = """
 # Reasons
@@ -39,7 +40,7 @@ RETRIES = {
 
 
 def page(_: str) -> str:
-    parts = [head("operator/lanyard/reasons.py"), INTRODUCTION, _retries()]
+    parts = [head("operator/lanyard/reason_texts.py"), INTRODUCTION, _retries()]
     for condition, meaning in MEANING.items():
         found = {reason: entry for reason, entry in CATALOGUE.items() if entry.condition is condition}
         parts += [f"\n## {condition.value}\n\n{meaning}\n"]

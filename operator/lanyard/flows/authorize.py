@@ -40,7 +40,8 @@ from lanyard.flows.world import Record, World
 from lanyard.oauth.authorization import CallbackError, is_genuine
 from lanyard.oauth.grants import CodeGrant, ExchangeGrant
 from lanyard.oauth.responses import Token
-from lanyard.reasons import CATALOGUE, Condition, Reason
+from lanyard.reason_texts import CATALOGUE
+from lanyard.reasons import Condition, Reason
 from lanyard.rules.consent import Consent, Outcome, Phase
 from lanyard.rules.grants import Grant
 from lanyard.stores.consents import ConsentRecord, ConsentStore

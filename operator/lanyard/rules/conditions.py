@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from lanyard.errors import LanyardError, clip, fill
-from lanyard.reasons import CATALOGUE, Condition, Reason, Retry
+from lanyard.reason_texts import CATALOGUE
+from lanyard.reasons import Condition, Reason, Retry
 from lanyard.rules.publish import timestamp
 
 Status = dict[str, Any]

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from lanyard.errors import LanyardError
-from lanyard.reasons import CATALOGUE, Condition, Reason, Retry
+from lanyard.reason_texts import CATALOGUE
+from lanyard.reasons import Condition, Reason, Retry
 from lanyard.rules.conditions import Status, Verdict, fails, holds, merged, summary
 from lanyard.rules.publish import timestamp
 from lanyard.rules.schedule import SHORT_LIFE
