@@ -1,0 +1,70 @@
+"""SIGKILL before and after every outside effect, answers that are lost, and refusals: each cell of the table.
+
+The kill comes from outside, while a proxy holds the request or its answer (support/checkpoint.py). What must hold
+afterwards is the table itself (support/crash_rows.py), from which docs/crash-safety.md is made.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from support.checkpoint import Checkpoint, Moment
+from support.crash_rows import ROWS, Flow, cells
+from support.effects import ClusterEffects, provider_effect
+from support.granting import GrantingProvider
+from support.killing import Case, Ground, waves
+
+pytestmark = [pytest.mark.spec("C+1", "C+2"), pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def ground(environment: Any, kubernetes: Any, operator_process: Callable[..., Any]) -> Iterator[Ground]:
+    with GrantingProvider() as provider:
+        checkpoint, cluster_effects = Checkpoint(), ClusterEffects()
+        api_server = checkpoint.listen(
+            kubernetes.url,
+            cluster_effects,
+            upstream_ca=environment.pki.ca_path,
+            certificate=environment.pki.server_cert("checkpoint"),
+        )
+        before_provider = checkpoint.listen(provider.url, provider_effect)
+        with checkpoint, kubernetes.client() as client:
+            kubeconfig = kubernetes.service_account_kubeconfig(
+                "lanyard-system", "lanyard-operator", server=api_server.url
+            )
+
+            def start() -> Any:
+                return operator_process(kubeconfig=kubeconfig, provider_deadline="20s", workers="256").start()
+
+            yield Ground(client, checkpoint, provider, before_provider.url, start)
+
+
+@pytest.fixture(scope="module")
+def cases(ground: Ground) -> dict[tuple[Flow, str, Moment], Case]:
+    """Every cell of the table, struck and recovered from."""
+    found = {(flow, row.step, moment): Case(flow, row, moment) for flow, row, moment in cells()}
+    for wave in waves(list(found.values())):
+        ground.strike(wave)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("flow", "step", "moment"),
+    [
+        pytest.param(flow, row.step, moment, id=f"{flow.name.lower()}-{row.step}-{moment.value}")
+        for flow, row, moment in cells()
+    ],
+)
+def test_a_step_that_is_cut_short_ends_as_the_table_says(
+    cases: dict[tuple[Flow, str, Moment], Case], flow: Flow, step: str, moment: Moment
+) -> None:
+    assert cases[flow, step, moment].complaints == []
+
+
+@pytest.mark.parametrize("flow", Flow, ids=lambda flow: flow.name.lower())
+def test_every_effect_that_was_seen_in_a_flow_has_its_row(
+    ground: Ground, cases: dict[tuple[Flow, str, Moment], Case], flow: Flow
+) -> None:
+    seen = {one.step for one in ground.checkpoint.seen() if one.flow == flow.name}
+    assert seen == {row.step for row in ROWS[flow]}
