@@ -73,7 +73,10 @@ class GrantingProvider(ScriptedProvider):
     def newest(self, client: str) -> str:
         """The access token that was given last."""
         with self._guard:
-            return next((next(reversed(one.access)) for one in reversed(self._families) if one.client == client), "")
+            return next(
+                (next(reversed(one.access)) for one in reversed(self._families) if one.client == client and one.access),
+                "",
+            )
 
     def end(self, client: str) -> None:
         """As somebody who takes the access back at the provider."""
@@ -101,7 +104,7 @@ class GrantingProvider(ScriptedProvider):
         with self._guard:
             match form.get("grant_type"):
                 case "client_credentials":
-                    return self._answer(self._begun(client, Policy.FIXED), with_refresh=False)
+                    return self._given(self._begun(client, Policy.FIXED), with_refresh=False)
                 case "authorization_code":
                     return self._exchanged(client, form.get("code", ""))
                 case "refresh_token":
@@ -119,7 +122,7 @@ class GrantingProvider(ScriptedProvider):
             return INVALID
         family = self._begun(client, self.policies.get(client, Policy.FIXED))
         self._codes[code] = (client, family)
-        return self._answer(family, with_refresh=True)
+        return self._given(family, with_refresh=True)
 
     def _refreshed(self, client: str, token: str) -> Answer:
         self.uses[token] += 1
@@ -132,14 +135,14 @@ class GrantingProvider(ScriptedProvider):
         if family.ended:
             return INVALID
         if family.policy is Policy.FIXED:
-            return self._answer(family, with_refresh=False)
+            return self._given(family, with_refresh=False)
         in_grace = family.policy is Policy.GRACE and time.monotonic() < family.retired.get(token, 0) + GRACE_SECONDS
         if token != family.current and not in_grace:
             family.ended = True
             return INVALID
         family.retired.setdefault(family.current, time.monotonic())
         family.current = self._new("rt", family.client)
-        return self._answer(family, with_refresh=True)
+        return self._given(family, with_refresh=True)
 
     def _revoke(self, request: Recorded) -> Answer:
         token = request.form.get("token", "")
@@ -159,7 +162,7 @@ class GrantingProvider(ScriptedProvider):
         self._families.append(family)
         return family
 
-    def _answer(self, family: _Family, *, with_refresh: bool) -> Answer:
+    def _given(self, family: _Family, *, with_refresh: bool) -> Answer:
         life = self.lives.get(family.client, 3600.0)
         access = self._new("at", family.client)
         family.access[access] = time.monotonic() + life
