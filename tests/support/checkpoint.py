@@ -55,11 +55,12 @@ class Seen:
     moment: Moment | None
 
 
-@dataclass(slots=True)
-class _Armed:
+@dataclass(frozen=True, slots=True)
+class Trap:
+    """One step, the next time it comes, and what happens to it."""
+
     step: str
     moment: Moment
-    left: int
 
 
 Namer = Callable[[Passing], Effect | None]
@@ -70,7 +71,7 @@ class Checkpoint:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._armed: dict[str, _Armed] = {}
+        self._traps: dict[str, list[Trap]] = {}
         self._flows: dict[str, str] = {}
         self._held: Counter[str] = Counter()
         self._seen: list[Seen] = []
@@ -109,55 +110,40 @@ class Checkpoint:
         with self._changed:
             self._flows[place] = flow
 
-    def arm(self, place: str, step: str, moment: Moment, *, times: int = 1) -> None:
-        """At the next such step there; `times` counts for ANSWER_LOST and REFUSED."""
+    def arm(self, place: str, *traps: Trap) -> None:
+        """One after the other."""
         with self._changed:
-            self._armed[place] = _Armed(step, moment, 1 if moment.kills else times)
+            self._traps[place] = list(traps)
 
-    def disarm(self) -> None:
+    def wait_held(self, places: list[str], *, seconds: float) -> list[str]:
+        """Wait until each of these places has a request held. Returns those that had none in time."""
         with self._changed:
-            self._armed.clear()
+            self._changed.wait_for(lambda: all(self._held[place] for place in places), seconds)
+            return [place for place in places if not self._held[place]]
 
-    def wait_held(self, places: list[str], *, seconds: float) -> None:
-        """Until each of these places has a request held."""
+    def wait_struck(self, places: list[str], *, seconds: float) -> list[str]:
+        """Wait until nothing is armed for any of these places. Returns those where something still was."""
         with self._changed:
-            held = self._changed.wait_for(lambda: all(self._held[place] for place in places), seconds)
-            missing = [(one, self._armed.get(one)) for one in places if not self._held[one]]
-        if not held:
-            raise TimeoutError(
-                f"not held after {seconds} s: {missing}; seen: {self.steps([one for one, _ in missing])}"
-            )
-
-    def wait_struck(self, places: list[str], *, seconds: float) -> None:
-        """Until what was armed for each of these places has happened as often as it was to."""
-        with self._changed:
-            done = self._changed.wait_for(lambda: all(self._is_spent(place) for place in places), seconds)
-            missing = [(one, self._armed.get(one)) for one in places if not self._is_spent(one)]
-        if not done:
-            raise TimeoutError(f"not struck in {seconds} s: {missing}; seen: {self.steps([one for one, _ in missing])}")
+            self._changed.wait_for(lambda: not any(self._traps.get(place) for place in places), seconds)
+            return [place for place in places if self._traps.get(place)]
 
     def seen(self, place: str | None = None) -> list[Seen]:
         with self._changed:
             return [one for one in self._seen if place in (None, one.place)]
 
-    def steps(self, places: list[str]) -> dict[str, list[str]]:
-        return {place: [f"{one.flow}: {one.step} {one.status}" for one in self.seen(place)] for place in places}
-
-    def _is_spent(self, place: str) -> bool:
-        armed = self._armed.get(place)
-        return armed is None or armed.left == 0
+    def steps(self, place: str) -> list[str]:
+        """For people who look for the cause of a failure."""
+        return [f"{one.flow}: {one.step} {one.status} {one.moment or ''}".strip() for one in self.seen(place)]
 
     # what the proxies ask
 
     def _met(self, effect: Effect) -> Moment | None:
         """What is armed here; it is spent by asking."""
         with self._changed:
-            armed = self._armed.get(effect.place)
-            if armed is None or armed.step != effect.step or armed.left == 0:
+            traps = self._traps.get(effect.place)
+            if not traps or traps[0].step != effect.step:
                 return None
-            armed.left -= 1
-            self._changed.notify_all()
-            return armed.moment
+            return traps.pop(0).moment
 
     def _passed(self, effect: Effect, status: int, moment: Moment | None) -> None:
         with self._changed:

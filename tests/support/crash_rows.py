@@ -38,11 +38,12 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One step of a flow."""
+    """One step of a flow. `provoked`: it is only taken when something goes wrong, so the test has the provider fail."""
 
     step: str
     request: str
     cells: Mapping[Moment, Cell]
+    provoked: bool = False
 
 
 def _cells(before: Cell, after: Cell, lost: Cell | None = None, refused: Cell | None = None) -> Mapping[Moment, Cell]:
@@ -57,27 +58,27 @@ def _cells(before: Cell, after: Cell, lost: Cell | None = None, refused: Cell | 
 
 ASKED = Cell("asked for at the next start")
 ASKED_AGAIN = Cell("asked for again; the token that nobody saw expires unused", asked=2)
-RETRIED_AGAIN = Cell("asked for again after a pause", asked=2)
 RETRIED = Cell("asked for again after a pause")
-NOTHING = Cell("nothing is missing")
+RETRIED_AGAIN = Cell("asked for again after a pause", asked=2)
 FETCHED_ANEW = Cell("a new token is asked for and published", asked=2)
-FROM_MEMORY = Cell("written a second time, from memory: the provider is not asked again")
+FROM_MEMORY = Cell("written again from memory; the provider is not asked again")
+NOTHING = Cell("nothing is missing")
 TOLD_SOON = Cell("told after a pause")
 NO_EVENT = Cell("the Event is missing; the status says it all")
 
+STATUS = Row("status", "PATCH of the status", _cells(FETCHED_ANEW, NOTHING, TOLD_SOON, TOLD_SOON))
+EVENT = Row("event", "POST of an Event", _cells(NO_EVENT, NOTHING, NO_EVENT, NO_EVENT))
+EVENT_OF_FAILURE = Row("event", "POST of an Event, when a reason changes", EVENT.cells, provoked=True)
 MACHINE_REQUEST = Row("token request", "POST to the token endpoint", _cells(ASKED, ASKED_AGAIN, RETRIED_AGAIN, RETRIED))
+MACHINE_SECRET = _cells(FETCHED_ANEW, FETCHED_ANEW, FROM_MEMORY, FROM_MEMORY)
 
 ROWS: Mapping[Flow, tuple[Row, ...]] = {
-    Flow.FIRST_TOKEN: (
-        MACHINE_REQUEST,
-        Row("workload secret", "POST of the Secret", _cells(FETCHED_ANEW, FETCHED_ANEW, FROM_MEMORY, FROM_MEMORY)),
-        Row("status", "PATCH of the status", _cells(FETCHED_ANEW, NOTHING, TOLD_SOON, TOLD_SOON)),
-        Row("event", "POST of an Event", _cells(NO_EVENT, NOTHING, NO_EVENT, NO_EVENT)),
-    ),
+    Flow.FIRST_TOKEN: (MACHINE_REQUEST, Row("workload secret", "POST of the Secret", MACHINE_SECRET), STATUS, EVENT),
     Flow.MACHINE: (
         MACHINE_REQUEST,
-        Row("workload secret", "PATCH of the Secret", _cells(FETCHED_ANEW, FETCHED_ANEW, FROM_MEMORY, FROM_MEMORY)),
-        Row("status", "PATCH of the status", _cells(FETCHED_ANEW, NOTHING, TOLD_SOON, TOLD_SOON)),
+        Row("workload secret", "PATCH of the Secret", MACHINE_SECRET),
+        STATUS,
+        EVENT_OF_FAILURE,
     ),
 }
 

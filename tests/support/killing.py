@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from lanyard.reasons import Reason
-from support.checkpoint import Checkpoint, Moment
+from support.checkpoint import Checkpoint, Moment, Trap
 from support.cluster import Cluster, Object, assert_conditions_coherent, conditions, is_current, status_of
 from support.crash_rows import Cell, Flow, Row
 from support.granting import GrantingProvider
@@ -35,6 +35,8 @@ class Case:
     row: Row
     moment: Moment
     place: str = field(default_factory=lambda: f"kill-{uuid.uuid4().hex[:8]}")
+    missed: bool = False
+    """The step never came."""
     before: str = ""
     """The token that was published when it was struck."""
     complaints: list[str] = field(default_factory=list)
@@ -42,10 +44,6 @@ class Case:
     @property
     def cell(self) -> Cell:
         return self.row.cells[self.moment]
-
-    @property
-    def name(self) -> str:
-        return f"{self.flow.name.lower()}, {self.row.step}, {self.moment.value}"
 
 
 def waves(cases: Sequence[Case]) -> Iterator[list[Case]]:
@@ -79,13 +77,11 @@ class Ground:
 
     def strike(self, wave: list[Case]) -> None:
         """All of them to their step, the kill where there is one, and what came of it."""
-        if not self._operator.running:
-            self._operator = self._start_operator()
         for case in wave:
             self._prepare(case)
         for case in wave:
             self._bring_to_start(case)
-        self._strike(wave)
+        self._cut_short(wave)
         deadline = time.monotonic() + CALM_SECONDS
         for case in wave:
             self._judge(case, deadline)
@@ -109,7 +105,8 @@ class Ground:
         """From here on it is the flow: the trap is set."""
         self.provider.lives[case.place] = LONG_LIFE
         self.checkpoint.follow(case.place, case.flow.name)
-        self.checkpoint.arm(case.place, case.row.step, case.moment)
+        provocation = [Trap("token request", Moment.REFUSED)] if case.row.provoked else []
+        self.checkpoint.arm(case.place, *provocation, Trap(case.row.step, case.moment))
 
     def _connect(self, case: Case) -> None:
         credentials = {"clientSecret": {"secretRef": {"name": "app", "key": "client_secret"}}}
@@ -134,20 +131,17 @@ class Ground:
                 self.cluster(case).wait_ready("crm")
                 self._begin(case)
 
-    def _strike(self, wave: list[Case]) -> None:
-        places = [case.place for case in wave]
-        if not wave[0].moment.kills:
-            self.checkpoint.wait_struck(places, seconds=CALM_SECONDS)
-            self._note_tokens(wave)
-            return
-        self.checkpoint.wait_held(places, seconds=CALM_SECONDS)
-        self._operator.kill()
-        self._note_tokens(wave)
-        self._operator = self._start_operator()
-
-    def _note_tokens(self, wave: list[Case]) -> None:
+    def _cut_short(self, wave: list[Case]) -> None:
+        kills = wave[0].moment.kills
+        wait = self.checkpoint.wait_held if kills else self.checkpoint.wait_struck
+        missed = wait([case.place for case in wave], seconds=CALM_SECONDS)
+        if kills:
+            self._operator.kill()
         for case in wave:
             case.before = self._token(case)
+            case.missed = case.place in missed
+        if kills:
+            self._operator = self._start_operator()
 
     def _token(self, case: Case) -> str:
         here = self.cluster(case)
@@ -163,9 +157,11 @@ class Ground:
                 break
             time.sleep(0.1)
         if case.complaints:
-            case.complaints += self.checkpoint.steps([case.place])[case.place]
+            case.complaints += self.checkpoint.steps(case.place)
 
     def _complaints(self, case: Case) -> Iterator[str]:
+        if case.missed:
+            yield "the step never came"
         found = self._connection(case)
         if found is None:
             yield "the Connection is gone"
@@ -189,8 +185,8 @@ class Ground:
             yield "the status tells of another token than the Secret carries"
 
     def _asked_wrongly(self, case: Case) -> Iterator[str]:
-        reached = [one for one in self.checkpoint.seen(case.place) if one.flow == case.flow.name and one.step in ASKING]
-        asked = sum(one.moment is not Moment.REFUSED for one in reached)
+        seen = [one for one in self.checkpoint.seen(case.place) if one.flow == case.flow.name and one.step in ASKING]
+        asked = sum(one.moment is not Moment.REFUSED for one in seen)
         if asked != case.cell.asked:
             yield f"the provider was asked {asked} times"
         if self.provider.most_used(case.place, "code") > 1:
