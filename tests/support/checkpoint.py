@@ -26,6 +26,7 @@ from localenv.proxy.server import end_to_end
 from support.effects import ASIDE, Effect, Passing
 
 START_SECONDS = 10.0
+GOODBYE_SECONDS = 0.3
 SMALL_BODY = 256 * 1024
 REFUSAL = b'{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"ServiceUnavailable","code":503}'
 
@@ -171,6 +172,8 @@ class Checkpoint:
         await self._stop.wait()
         for listener in self._listeners:
             await listener.close()
+        # TLS connections say goodbye in the loop's next turns.
+        await asyncio.sleep(GOODBYE_SECONDS)
 
 
 class _Listener:
