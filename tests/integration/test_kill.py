@@ -4,40 +4,57 @@ The kill comes from outside, while a proxy holds the request or its answer (supp
 afterwards is the table itself (support/crash_rows.py), from which docs/crash-safety.md is made.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lanyard.flows.pages import Pages
+from support.agreeing import Agreement, agree
 from support.checkpoint import Checkpoint, Moment
+from support.cluster import Cluster
 from support.crash_rows import ROWS, Flow, cells
-from support.effects import ClusterEffects, provider_effect
-from support.granting import GrantingProvider
-from support.killing import Case, Ground, waves
+from support.effects import EXCHANGE, ClusterEffects, provider_effect
+from support.granting import GrantingProvider, Policy
+from support.judging import judge
+from support.killing import Case, Ground, connector_name, connector_spec, waves
 
 pytestmark = [pytest.mark.spec("C+1", "C+2"), pytest.mark.timeout(400)]
 
 
+GATEWAY = "https://lanyard.example"
+
+
 @pytest.fixture(scope="module")
-def ground(environment: Any, kubernetes: Any, operator_process: Callable[..., Any]) -> Iterator[Ground]:
-    with GrantingProvider() as provider:
-        checkpoint, cluster_effects = Checkpoint(), ClusterEffects()
-        api_server = checkpoint.listen(
-            kubernetes.url,
-            cluster_effects,
-            upstream_ca=environment.pki.ca_path,
-            certificate=environment.pki.server_cert("checkpoint"),
-        )
+def ground(
+    environment: Any, kubernetes: Any, operator_process: Callable[..., Any], rings: Mapping[str, str]
+) -> Iterator[Ground]:
+    gateway = kubernetes.service_account_kubeconfig("lanyard-system", "lanyard-gateway")
+    effects, checkpoint = ClusterEffects(), Checkpoint()
+    api_server = checkpoint.listen(
+        kubernetes.url,
+        effects,
+        upstream_ca=environment.pki.ca_path,
+        certificate=environment.pki.server_cert("checkpoint"),
+    )
+
+    def start() -> Any:
+        kubeconfig = kubernetes.service_account_kubeconfig("lanyard-system", "lanyard-operator", server=api_server.url)
+        return operator_process(kubeconfig=kubeconfig, gateway_url=GATEWAY, workers="256").start()
+
+    def consent(agreements: Sequence[Agreement]) -> None:
+        agree(gateway, EXCHANGE, Path(rings["keyring_token"]), Pages(GATEWAY).redirect_uri, agreements)
+
+    with GrantingProvider() as provider, kubernetes.client() as client:
         before_provider = checkpoint.listen(provider.url, provider_effect)
-        with checkpoint, kubernetes.client() as client:
-            kubeconfig = kubernetes.service_account_kubeconfig(
-                "lanyard-system", "lanyard-operator", server=api_server.url
-            )
-
-            def start() -> Any:
-                return operator_process(kubeconfig=kubeconfig, provider_deadline="20s", workers="256").start()
-
-            yield Ground(client, checkpoint, provider, before_provider.url, start)
+        with checkpoint:
+            shared = Cluster(client, "default")
+            for policy in Policy:
+                shared.apply("Connector", connector_name(policy), connector_spec(before_provider.url, policy))
+            yield Ground(client, checkpoint, effects, provider, start, consent)
+            for policy in Policy:
+                shared.delete("Connector", connector_name(policy))
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +63,8 @@ def cases(ground: Ground) -> dict[tuple[Flow, str, Moment], Case]:
     found = {(flow, row.step, moment): Case(flow, row, moment) for flow, row, moment in cells()}
     for wave in waves(list(found.values())):
         ground.strike(wave)
+        judge(ground, wave)
+        ground.clear(wave)
     return found
 
 

@@ -15,11 +15,25 @@ from support.checkpoint import Moment
 class Flow(Enum):
     """What a Connection is going through. The value is the heading of its table."""
 
+    CONSENT = "A consent"
+    NEW_CONSENT = "A consent in place of a grant that works"
+    ROTATES = "A refresh where each refresh token is taken once"
+    GRACE = "A refresh where the former refresh token is taken for a while"
+    FIXED = "A refresh where the refresh token stays the same"
+    REVOKED = "A refresh after the access was taken back at the provider"
+    DELETION = "A deletion"
     FIRST_TOKEN = "The first token of a machine"
     MACHINE = "A new token of a machine"
 
 
 ABOUT = {
+    Flow.CONSENT: "A person has agreed and the provider's code lies in the record of the consent.",
+    Flow.NEW_CONSENT: "As above. Where it fails, the older grant goes on, and the page says why there is no new one.",
+    Flow.ROTATES: "`rotation.mode: rotates`, and where the mode is not known.",
+    Flow.GRACE: "`rotation.mode: rotatesWithGrace`.",
+    Flow.FIXED: "`rotation.mode: fixed`. No intent is needed.",
+    Flow.REVOKED: "The provider answers `invalid_grant`. A person must act in every cell, and the status says so.",
+    Flow.DELETION: "`deletionPolicy: Revoke`. At the end nothing is left, here and at the provider.",
     Flow.FIRST_TOKEN: "Method `clientCredentials`; nothing is published yet.",
     Flow.MACHINE: "Method `clientCredentials`; the published token is due. There is no grant that could be lost.",
 }
@@ -66,13 +80,99 @@ NOTHING = Cell("nothing is missing")
 TOLD_SOON = Cell("told after a pause")
 NO_EVENT = Cell("the Event is missing; the status says it all")
 
+# what a grant changes
+AFTER_INTENT = Cell("nothing was sent; asked for once the intent is over")
+HARMLESS = Cell("asked for again, which does no harm here", asked=2)
+IN_GRACE = Cell("asked for again while the former refresh token is taken", asked=2)
+LATE = Cell("asked for again shortly before the expiry")
+TOKEN_LOST = Cell("the refresh token is spent; authorize again", asked=2, human=Reason.REFRESH_TOKEN_LOST)
+FROM_GRANT = Cell("published from the stored grant; the provider is not asked again")
+STATUS_FROM_GRANT = Cell("told at the next start, from the stored grant")
+
 STATUS = Row("status", "PATCH of the status", _cells(FETCHED_ANEW, NOTHING, TOLD_SOON, TOLD_SOON))
 EVENT = Row("event", "POST of an Event", _cells(NO_EVENT, NOTHING, NO_EVENT, NO_EVENT))
 EVENT_OF_FAILURE = Row("event", "POST of an Event, when a reason changes", EVENT.cells, provoked=True)
 MACHINE_REQUEST = Row("token request", "POST to the token endpoint", _cells(ASKED, ASKED_AGAIN, RETRIED_AGAIN, RETRIED))
 MACHINE_SECRET = _cells(FETCHED_ANEW, FETCHED_ANEW, FROM_MEMORY, FROM_MEMORY)
+INTENT = Row("state intent", "PATCH of the state Secret", _cells(ASKED, AFTER_INTENT, AFTER_INTENT, RETRIED))
+GRANT_PUBLISHED = (
+    Row("workload secret", "PATCH of the Secret", _cells(FROM_GRANT, FROM_GRANT, FROM_MEMORY, FROM_MEMORY)),
+    Row("status", "PATCH of the status", _cells(STATUS_FROM_GRANT, NOTHING, TOLD_SOON, TOLD_SOON)),
+    EVENT_OF_FAILURE,
+)
+
+
+def _spent(request: Mapping[Moment, Cell], unstored: Cell) -> tuple[Row, ...]:
+    """The request that spends a refresh token, and the write that keeps what it brought."""
+    return (
+        Row("token request", "POST to the token endpoint", request),
+        Row("state grant", "PATCH of the state Secret", _cells(unstored, FROM_GRANT, FROM_MEMORY, FROM_MEMORY)),
+    )
+
+
+def _told(asked: int, reason: Reason) -> Cell:
+    return Cell("authorize again", asked=asked, human=reason)
+
+
+def _declined(asked: int) -> Cell:
+    return Cell("the code is spent; authorize again", asked=asked, human=Reason.AUTHORIZATION_LOST)
+
+
+REVOKED, LOST = Reason.GRANT_REVOKED, Reason.AUTHORIZATION_LOST
+GOES_ON = Cell("spent at the next start")
+GOES_ON_SOON = Cell("spent after a pause")
+ANSWER_FAILED = Cell("the code may be spent; authorize again", asked=1, human=Reason.AUTHORIZATION_FAILED)
+NAMELESS = Cell("goes on; the account has no name")
+GONE = Cell("goes on and ends", asked=0)
+GONE_AGAIN = Cell("revoked a second time, which does no harm; then it ends", asked=0)
+
+
+def _consent(secret: str) -> tuple[Row, ...]:
+    return (
+        Row("finalizer", "PATCH of the Connection", _cells(GOES_ON, GOES_ON, GOES_ON_SOON, GOES_ON_SOON)),
+        Row("consent claimed", "PATCH of the record", _cells(GOES_ON, _declined(0), _declined(0), GOES_ON_SOON)),
+        Row(
+            "code exchange",
+            "POST to the token endpoint",
+            _cells(_declined(0), _declined(1), ANSWER_FAILED, Cell(ANSWER_FAILED.says, 0, Reason.AUTHORIZATION_FAILED)),
+        ),
+        Row("identity", "GET at the provider", _cells(_declined(1), _declined(1), NAMELESS, NAMELESS)),
+        Row("state grant", secret, _cells(_declined(1), FROM_GRANT, FROM_MEMORY, FROM_MEMORY)),
+        Row("consent done", "PATCH of the record", _cells(FROM_GRANT, FROM_GRANT, NOTHING, NOTHING)),
+    )
+
 
 ROWS: Mapping[Flow, tuple[Row, ...]] = {
+    Flow.CONSENT: (
+        *_consent("POST of the state Secret"),
+        Row("workload secret", "POST of the Secret", GRANT_PUBLISHED[0].cells),
+        GRANT_PUBLISHED[1],
+        EVENT,
+    ),
+    Flow.NEW_CONSENT: (*_consent("PATCH of the state Secret"), *GRANT_PUBLISHED[:2]),
+    Flow.ROTATES: (INTENT, *_spent(_cells(AFTER_INTENT, TOKEN_LOST, TOKEN_LOST, LATE), TOKEN_LOST), *GRANT_PUBLISHED),
+    Flow.GRACE: (INTENT, *_spent(_cells(AFTER_INTENT, IN_GRACE, IN_GRACE, RETRIED), IN_GRACE), *GRANT_PUBLISHED),
+    Flow.FIXED: (*_spent(_cells(ASKED, HARMLESS, HARMLESS, RETRIED), HARMLESS), *GRANT_PUBLISHED),
+    Flow.REVOKED: (
+        Row(
+            "token request",
+            "POST to the token endpoint",
+            _cells(_told(1, REVOKED), _told(2, REVOKED), _told(2, REVOKED), _told(1, REVOKED)),
+        ),
+        Row(
+            "state end",
+            "PATCH of the state Secret",
+            _cells(_told(2, REVOKED), _told(1, REVOKED), _told(1, REVOKED), _told(1, REVOKED)),
+        ),
+        Row("status", "PATCH of the status", _cells(*[_told(1, REVOKED)] * 4)),
+        Row("event", "POST of an Event", _cells(*[_told(1, REVOKED)] * 4)),
+    ),
+    Flow.DELETION: (
+        Row("refresh token revoked", "POST of the revocation", _cells(*[GONE] * 4)),
+        Row("access token revoked", "POST of the revocation", _cells(*[GONE] * 4)),
+        Row("state removed", "DELETE of the state Secret", _cells(GONE_AGAIN, GONE, GONE, GONE)),
+        Row("finalizer removed", "PATCH of the Connection", _cells(GONE, GONE, GONE, GONE)),
+    ),
     Flow.FIRST_TOKEN: (MACHINE_REQUEST, Row("workload secret", "POST of the Secret", MACHINE_SECRET), STATUS, EVENT),
     Flow.MACHINE: (
         MACHINE_REQUEST,

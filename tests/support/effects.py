@@ -31,6 +31,8 @@ _GRANTS = {
     "client_credentials": "token request",
 }
 
+_KINDS = {"rt": "refresh", "at": "access"}
+
 
 @dataclass(frozen=True, slots=True)
 class Passing:
@@ -119,7 +121,7 @@ def provider_effect(passing: Passing) -> Effect | None:
         case "/token":
             return Effect(place, _GRANTS.get(form.get("grant_type", ""), "unknown grant"))
         case "/revoke":
-            return Effect(place, "revocation")
+            return Effect(place, f"{_KINDS.get(form.get('token', '')[:2], 'unknown')} token revoked")
         case "/me":
             return Effect(place, "identity")
         case _:
