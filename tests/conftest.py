@@ -16,6 +16,10 @@ QUICK = {
     "retry_configuration": "3s,6s",
     "watch_restart_pause": "1s",
     "provider_deadline": "4s",
+    "revocation_deadline": "5s",
+    "lease_duration": "4s",
+    "lease_renew": "1s",
+    "lease_retry": "1s",
 }
 
 
@@ -148,13 +152,14 @@ def gateway_process(
 
 
 @pytest.fixture(scope="module")
-def gateway(gateway_process: Callable[..., Any], kubernetes: Any) -> Any:
+def gateway(gateway_process: Callable[..., Any], kubernetes: Any) -> Iterator[Any]:
     """One gateway for the tests of a module, with an operator's Lease that lives."""
-    from support.consenting import hold_lease
+    from support.consenting import give_back_lease, hold_lease
 
     with kubernetes.client() as client:
         hold_lease(client)
-    return gateway_process().start()
+        yield gateway_process().start()
+        give_back_lease(client)
 
 
 @pytest.fixture

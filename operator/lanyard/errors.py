@@ -7,6 +7,7 @@
     ├── ProviderError         the provider refused, failed or answered nonsense
     └── PublishError          the workload Secret could not be written
     KubernetesError           the API server refused or did not answer (clients only)
+    SteppedBackError          this process may not act now: another one may be at work
 
 A `LanyardError` is raised where the fact is known and turned into conditions in `rules`. Its text is safe to show:
 templates take names and numbers only (see `reasons`).
@@ -68,8 +69,15 @@ class ProviderError(LanyardError):
     """The provider refused, failed or answered nonsense.
 
     `rejected` marks answers that a fresh copy of the credentials might mend (RFC 6749 5.2 `invalid_client`, and
-    `invalid_grant` of the password grant): the caller refetches them once and tries once more.
+    `invalid_grant` of the password grant): the caller refetches them once and tries once more. `unanswered` marks
+    failures after which nobody knows whether the request was carried out.
     """
+
+    def __init__(
+        self, reason: Reason, /, *, retry_after: float | None = None, unanswered: bool = False, **facts: object
+    ) -> None:
+        super().__init__(reason, retry_after=retry_after, **facts)
+        self.unanswered = unanswered
 
     @property
     def rejected(self) -> bool:
@@ -99,6 +107,10 @@ class KubernetesError(Exception):
     @property
     def code(self) -> int:
         return self.status.code
+
+
+class SteppedBackError(Exception):
+    """The Lease is not held, or nobody can be sure of it. Nothing was sent that a peer could act on."""
 
 
 def unavailable(error: KubernetesError) -> LanyardError:

@@ -62,6 +62,7 @@ class Reason(StrEnum):
     GRANTED = "Granted"
     AUTHORIZED = "Authorized"
     PUBLISHED = "Published"
+    LINKED = "Linked"
     REACHABLE = "Reachable"
     LOGGED_IN = "LoggedIn"
     # on the way
@@ -81,6 +82,8 @@ class Reason(StrEnum):
     CREDENTIAL_UNKNOWN = "CredentialUnknown"
     CREDENTIAL_INVALID = "CredentialInvalid"
     CLIENT_ID_NOT_PLAIN = "ClientIdNotPlain"
+    CONSENT_NOT_SET_UP = "ConsentNotSetUp"
+    LINK_TO_LINK = "LinkToLink"
     # resolving credentials
     SECRET_NOT_FOUND = "SecretNotFound"
     SECRET_KEY_MISSING = "SecretKeyMissing"
@@ -105,6 +108,9 @@ class Reason(StrEnum):
     STORE_KV_MISMATCH = "StoreKVMismatch"
     STORE_VERSION_NOT_FOUND = "StoreVersionNotFound"
     STORE_ANSWER_INVALID = "StoreAnswerInvalid"
+    LINK_TARGET_NOT_FOUND = "LinkTargetNotFound"
+    LINK_TARGET_NOT_READY = "LinkTargetNotReady"
+    LINK_NOT_ALLOWED = "LinkNotAllowed"
     # asking the provider
     CLIENT_REJECTED = "ClientRejected"
     CREDENTIALS_REJECTED = "CredentialsRejected"
@@ -122,12 +128,19 @@ class Reason(StrEnum):
     EGRESS_NOT_ALLOWED = "EgressNotAllowed"
     TOKEN_EXPIRED = "TokenExpired"
     # what a person granted
+    AUTHORIZATION_REQUIRED = "AuthorizationRequired"
+    AUTHORIZATION_FAILED = "AuthorizationFailed"
     CONSENT_DENIED = "ConsentDenied"
     ACCOUNT_MISMATCH = "AccountMismatch"
     AUTHORIZATION_EXPIRED = "AuthorizationExpired"
     AUTHORIZATION_LOST = "AuthorizationLost"
+    AUTHORIZATION_OUTDATED = "AuthorizationOutdated"
     GRANT_REVOKED = "GrantRevoked"
     GRANT_EXPIRED = "GrantExpired"
+    REFRESH_TOKEN_LOST = "RefreshTokenLost"
+    GRANT_NOT_REVOKED = "GrantNotRevoked"
+    CLIENT_CHANGED = "ClientChanged"
+    CONNECTOR_CHANGED = "ConnectorChanged"
     NO_REFRESH_TOKEN = "NoRefreshToken"
     REFRESH_OUTCOME_UNKNOWN = "RefreshOutcomeUnknown"
     KEYRING_LOST = "KeyringLost"
@@ -192,6 +205,8 @@ CATALOGUE: dict[Reason, Entry] = {
         "Synchronise the clock of the nodes (NTP); expiry times are corrected by the difference meanwhile."),
     Reason.GRANTED: _good(_SCOPES, "Every scope asked for was granted."),
     Reason.PUBLISHED: _good(_SECRET, "The Secret {secret} is up to date."),
+    Reason.LINKED: _good(_READY,
+        "The Secret {secret} carries what the Connection {name} in {namespace} publishes."),
     Reason.REACHABLE: _good(_READY, "The store answers; each asset logs in with its own ServiceAccount."),
     Reason.LOGGED_IN: _good(_READY, "The store answers and the shared login works."),
     Reason.ACQUIRING: _good(_READY, "The first token is being fetched."),
@@ -224,6 +239,10 @@ CATALOGUE: dict[Reason, Entry] = {
         "Correct the value at its source: {expected}."),
     Reason.CLIENT_ID_NOT_PLAIN: _spec("The method {method} needs the client id as a plain value.",
         "Move it from spec.credentials.clientId to spec.auth.clientId; a client id is no secret."),
+    Reason.CONSENT_NOT_SET_UP: _spec("The method {method} needs a person's consent, which is not set up here.",
+        "The platform team gives the operator the gateway's address and both keyrings."),
+    Reason.LINK_TO_LINK: _spec("The Connection {name} in {namespace} is a link itself.",
+        "Name the Connection in spec.linkTo that it leads to."),
     Reason.SECRET_NOT_FOUND: _source("The Secret {name} does not exist in {namespace}.",
         "Create it; nothing else is needed.", stalled=False ),
     Reason.SECRET_KEY_MISSING: _source("The Secret {name} has no key {key}.",
@@ -270,8 +289,16 @@ CATALOGUE: dict[Reason, Entry] = {
         "Correct spec.version, or leave it empty for the newest."),
     Reason.STORE_ANSWER_INVALID: _store("The store {store} answered something that is not a secret.",
         "Check that its address leads to Vault or OpenBao, not to a login page."),
-    Reason.CLIENT_REJECTED: _config("The client id or the client secret was refused by {host}.",
-        "Compare both with the app's registration; a rotated secret is picked up by itself."),
+    Reason.LINK_TARGET_NOT_FOUND: _source(
+        "The Connection {name} does not exist in {namespace}, so nothing of it is here.",
+        "Create it, or correct spec.linkTo.", stalled=False),
+    Reason.LINK_TARGET_NOT_READY: _source("The Connection {name} in {namespace} has nothing that works to share now.",
+        "Its own conditions say why; this link follows by itself.", stalled=False),
+    Reason.LINK_NOT_ALLOWED: _source(
+        "The Connection {name} in {namespace} does not admit this namespace, so nothing of it is here.",
+        "Its owner adds this namespace to its spec.allowedNamespaces."),
+    Reason.CLIENT_REJECTED: _config("The client id or the {proof} was refused by {host}.",
+        "Compare both with the app's registration; a rotated one is picked up by itself."),
     Reason.CREDENTIALS_REJECTED: _config("The user name or the password was refused by {host}.",
         "Correct the password at its source; it is picked up by itself."),
     Reason.SCOPE_REJECTED: _config("A scope that was asked for is not known or not allowed at {host}.",
@@ -300,6 +327,10 @@ CATALOGUE: dict[Reason, Entry] = {
         "Ask the platform team to allow the network in the operator's egress settings."),
     Reason.TOKEN_EXPIRED: _weather("The published token has expired.", "See why TokenFresh is False."),
     Reason.AUTHORIZED: _good(_AUTH, "{account} has authorized this Connection."),
+    Reason.AUTHORIZATION_REQUIRED: _consent("Nobody has authorized this Connection yet.",
+        "Run kubectl lanyard authorize, or open status.authorizationURL in a browser.", stalled=False),
+    Reason.AUTHORIZATION_FAILED: _consent("The provider's answer to the consent could not be used ({why}).",
+        "Look this reason up, mend what it names, then authorize again."),
     Reason.CONSENT_DENIED: _consent("Access was declined at the provider.",
         "If an administrator there must approve the app first, ask them; then authorize again."),
     Reason.ACCOUNT_MISMATCH: _consent("Another account signed in than spec.auth.expectedAccount names.",
@@ -308,8 +339,18 @@ CATALOGUE: dict[Reason, Entry] = {
         _AGAIN),
     Reason.AUTHORIZATION_LOST: _consent("The exchange of the provider's answer was cut short; a code works once.",
         _AGAIN),
+    Reason.AUTHORIZATION_OUTDATED: _consent("The Connection or its connector was changed during the consent.", _AGAIN),
     Reason.GRANT_REVOKED: _consent("The provider has ended the access that was granted (invalid_grant).", _AGAIN),
     Reason.GRANT_EXPIRED: _consent("The refresh token has expired.", _AGAIN),
+    Reason.REFRESH_TOKEN_LOST: _consent(
+        "A refresh got no answer, and the provider takes the refresh token that we have no more.", _AGAIN),
+    Reason.GRANT_NOT_REVOKED: Entry(_AUTH, Retry.NONE, stalled=False,
+        message="The Connection is gone, and its grant could not be revoked at the provider ({why}).",
+        hint="Remove the app's access in the account's settings at the provider."),
+    Reason.CLIENT_CHANGED: _consent("The access was granted to another client id than spec.auth.clientId names.",
+        "Authorize again, or go back to the client id from before."),
+    Reason.CONNECTOR_CHANGED: _consent("The access was granted at {host}; the connector now leads to another host.",
+        "Authorize again, or correct parameters and Connector; a grant never moves to another host by itself."),
     Reason.NO_REFRESH_TOKEN: _consent("The provider gave no refresh token, so the access ends with the token.",
         "Ask for offline access (scope or app setting), then authorize again."),
     Reason.REFRESH_OUTCOME_UNKNOWN: Entry(_TOKEN, Retry.TRANSIENT, stalled=False,

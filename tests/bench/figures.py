@@ -30,6 +30,8 @@ BUDGETS: Mapping[str, float] = {
     "storm_rss_mib": 150.0,
     "refresh_lateness_p99_seconds": 1.0,
     "refresh_cpu_ms": 3.4,
+    "takeover_clean_seconds": 2.0,
+    "takeover_kill_seconds": 15.0,
 }
 
 

@@ -23,6 +23,8 @@ TITLES = {
     "refresh_lateness_p99_seconds": "lateness of refreshes, p99",
     "refresh_cpu_ms": "CPU of the operator per refresh",
     "saturation_refreshes_per_second": "refreshes at saturation",
+    "takeover_clean_seconds": "from SIGTERM to the first refresh by another operator",
+    "takeover_kill_seconds": "from SIGKILL to the first refresh by another operator",
     "storm_rss_mib": "memory of the operator after twenty ended watches",
     "storm_watch_ends": "times the watch had to be started anew",
 }

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
-from bench import lifecycle, refreshing, weather
+from bench import lifecycle, refreshing, takeover, weather
 from bench.figures import Figure
 from bench.place import Place
 from bench.sizes import Size
@@ -15,6 +15,7 @@ BENCHES: dict[str, tuple[Bench, tuple[str, ...]]] = {
     "refresh": (refreshing.run, refreshing.FIGURES),
     "saturation": (refreshing.run_saturated, refreshing.SATURATED),
     "storm": (weather.run, weather.FIGURES),
+    "takeover": (takeover.run, takeover.FIGURES),
 }
 NAMES = tuple(name for _, figures in BENCHES.values() for name in figures)
 

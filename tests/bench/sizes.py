@@ -1,6 +1,7 @@
 """How much is measured, and for how long."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class Size:
     saturated_window: float = 45.0
     strikes: int = 20
     outage: float = 90.0
+    lease: Mapping[str, str] = field(default_factory=dict)
+    """Settings of the Lease that differ from the defaults."""
 
     @property
     def longest(self) -> float:
@@ -54,4 +57,5 @@ TINY = Size(
     saturated_window=2.5,
     strikes=1,
     outage=1.0,
+    lease={"lease_duration": "3s", "lease_renew": "1s"},
 )

@@ -18,7 +18,8 @@ from lanyard.reasons import Condition, Reason
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "operator" / "lanyard"
 PAGES = sorted(
-    [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + [*(ROOT / "docs").rglob("*.md")]
+    [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+    + [*(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
 )
 FOLDERS = {path.name for base in (ROOT, PACKAGE) for path in base.iterdir() if path.is_dir()} - {"build"}
 TASKS = sorted((ROOT / "docs" / "tasks").glob("*.md"))

@@ -14,7 +14,7 @@ EXCHANGE = "lanyard-exchange"
 
 # Every right of a process has a reason, or the page does not render.
 WHY = {
-    ("lanyard.dev", "connections"): "what teams ask for",
+    ("lanyard.dev", "connections"): "what teams ask for; `patch` for the finalizer of one with a stored grant",
     ("lanyard.dev", "credentialassetrefs"): "where their credentials are",
     ("lanyard.dev", "connectors"): "how products authenticate",
     ("lanyard.dev", "credentialstores"): "which stores there are",
@@ -27,6 +27,7 @@ WHY = {
     ("", "serviceaccounts"): "whether one is labelled as presentable",
     ("", "serviceaccounts/token"): "a short token of that ServiceAccount for the store's audience",
     ("events.k8s.io", "events"): "say when a reason changes",
+    ("coordination.k8s.io", "leases"): "which of several operators works (the object `lanyard-operator` alone)",
 }
 WHY_OF_GATEWAY = {
     ("lanyard.dev", "connections"): "what is to be authorized, and who approved which browser",

@@ -30,10 +30,12 @@ LABELS = {
     "status": "`True` or `False`",
     "reason": "a word of [the closed list](../reasons.md)",
     "method": "method of the Connection",
-    "outcome": "`issued`, `resolved`, `written`, or a reason of [the closed list](../reasons.md)",
+    "outcome": "`issued`, `resolved`, `written`, `not sent` (the Lease was lost), "
+    "or a reason of [the closed list](../reasons.md)",
     "store": "`asset` or `secret`: what the reference names",
     "kind": "kind of the object",
-    "decision": "`rest`, `publish`, `blocked`, or `acquire` and why: what a pass decided to do",
+    "decision": "`rest`, `publish`, `blocked`, or `acquire` and why: what a pass decided to do; "
+    "for a link `keep`, `copy` or `takeback`",
 }
 
 AUDIT_PAGE = """
@@ -53,9 +55,13 @@ can be traced to the Connection it was issued for.
 """
 
 ACTIONS = {
+    "link": "a link's Secret was written with what its source has published",
+    "take back": "a link's Secret was deleted; the outcome is [the reason](../reasons.md)",
     "token request": "a token endpoint was asked; the outcome is `issued` or [a reason](../reasons.md)",
     "resolve": "a credential was read from a Secret or through a CredentialAssetRef, from its store or from memory",
-    "consent": "a browser was sent to the provider (`started`), or came back (`answered`, `refused by the provider`)",
+    "consent": "a browser was sent to the provider (`started`), or came back (`answered`, `refused by the "
+    "provider`); the operator stored a grant (`authorized`), or says [why not](../reasons.md)",
+    "deletion": "a deleted Connection's grant was taken back (`revoked`), left alone (`orphaned`), or could not be",
     "publish": "a workload Secret was written; `object gone`: nothing was, for the Connection was deleted meanwhile",
 }
 

@@ -24,7 +24,7 @@ def process(operator_process: Callable[..., Any]) -> Iterator[Any]:
     process = operator_process()
     yield process.start()
     if process.running:
-        process.kill()
+        process.stop()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from support.people import eventually
 
 RELEASE = "lanyard-scoped"
 SERVED = "t-served"
+EXCHANGE = "lanyard-scoped-exchange"
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def served(kubernetes: Any, operator_process: Callable[..., Any]) -> Iterator[tu
     values = second_release("scoped", [SERVED])
     account = install_chart(kubernetes, namespace=RELEASE, values=values)
     kubeconfig = kubernetes.service_account_kubeconfig(RELEASE, account)
-    process = operator_process(kubeconfig=kubeconfig, namespaces=SERVED).start()
+    process = operator_process(kubeconfig=kubeconfig, namespaces=SERVED, exchange_namespace=EXCHANGE).start()
     with kubernetes.client() as client:
         yield Cluster(client, SERVED), process
     process.stop()

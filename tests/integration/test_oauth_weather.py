@@ -131,6 +131,7 @@ def test_a_refusal_is_answered_by_one_fresh_look_at_the_source_and_one_retry_if_
 ) -> None:
     tenant.in_vault()
     tenant.asset(store=tenant.name, cacheTTL="1h")
+    cluster.wait_ready("crm", kind="CredentialAssetRef")  # else its change is one more reason to ask
 
     def turn(_: Recorded) -> Answer:
         """Refuse; the source changes at the very moment at which the old value is on its way."""

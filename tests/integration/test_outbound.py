@@ -12,6 +12,7 @@ import pytest
 from lanyard.clients.egress import EgressPolicy
 from lanyard.clients.http import FailureKind, Outbound, OutboundError, Request, provider_error
 from lanyard.clients.proxies import ProxySettings
+from lanyard.errors import SteppedBackError
 from lanyard.reasons import Reason
 from support.connect_proxy import ConnectProxy
 from support.provider import HANG, RESET, TRUNCATED, Answer, ScriptedProvider
@@ -303,3 +304,31 @@ async def test_nothing_of_a_call_is_logged_or_quoted(
 async def test_what_is_not_a_plain_url_is_an_error_of_ours(outbound: Outbound, url: str) -> None:
     with pytest.raises(ValueError, match="URL"):
         await outbound.send(post(url), deadline=5, guard=False)
+
+
+@pytest.mark.spec("K6")
+@pytest.mark.parametrize("opened", ["now", "before"])
+async def test_a_process_that_lost_the_lease_while_it_connected_sends_nothing(
+    provider: ScriptedProvider, opened: str
+) -> None:
+    """Frozen between two steps, it goes on with the next one: the last look is right before the bytes are written."""
+    led = True
+
+    async def slow_resolver(host: str, port: int) -> list[str]:
+        nonlocal led
+        led = opened == "before"
+        return ["127.0.0.1"]
+
+    async with Outbound(
+        EgressPolicy(), ca_bundle=provider.ca_pem, resolver=slow_resolver, may_send=lambda: led
+    ) as outbound:
+        if opened == "before":
+            assert (await outbound.send(post(f"{provider.url}/token"), deadline=5, guard=False)).status == 200
+            provider.forget()
+            led = False
+        with pytest.raises(SteppedBackError):
+            await outbound.send(post(f"{provider.url}/token"), deadline=5, guard=False)
+        assert provider.requests() == []
+        led = True
+        if opened == "before":
+            assert (await outbound.send(post(f"{provider.url}/token"), deadline=5, guard=False)).status == 200

@@ -119,6 +119,7 @@ def test_a_rotation_that_one_connection_meets_reaches_all_that_use_the_asset(
     try:
         tenant.in_vault()
         tenant.asset(store=tenant.name, cacheTTL="1h")
+        cluster.wait_ready("crm", kind="CredentialAssetRef")  # else it may be read anew before the rotation
         tenant.oauth.change_client(tenant.name, token_ttl=8)
         tenant.hand_on("plain")
         tenant.connect("crm")
@@ -303,7 +304,8 @@ def nine(kubernetes: Any, operator_process: Callable[..., Any]) -> Iterator[tupl
     values = second_release("nine", names)
     account = install_chart(kubernetes, namespace=release, values=values)
     kubeconfig = kubernetes.service_account_kubeconfig(release, account)
-    process = operator_process(kubeconfig=kubeconfig, namespaces=",".join(names)).start()
+    settings = {"namespaces": ",".join(names), "exchange_namespace": "lanyard-nine-exchange"}
+    process = operator_process(kubeconfig=kubeconfig, **settings).start()
     with kubernetes.client() as client:
         yield [Cluster(client, name) for name in names], process
     process.stop()

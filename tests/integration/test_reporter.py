@@ -18,9 +18,11 @@ from lanyard.clients.http import Outbound
 from lanyard.clients.kube import Kube
 from lanyard.clients.kubeconfig import KubeConfig
 from lanyard.connectors.loader import load_catalogue
+from lanyard.errors import SteppedBackError
 from lanyard.flows.acquire import Acquirer
 from lanyard.flows.catalogue import Catalogue
 from lanyard.flows.connect import Connect
+from lanyard.flows.duty import Confirmer
 from lanyard.flows.gather import Gatherer
 from lanyard.flows.inputs import sources_of
 from lanyard.flows.keys import Key, What
@@ -43,6 +45,7 @@ CRM = Key(What.CONNECTION, "sales", "crm")
 OBJECT = "/apis/lanyard.dev/v1alpha1/namespaces/sales/connections/crm"
 FRESH = holds(Condition.READY, Reason.CREDENTIALS_PUBLISHED, secret="crm-token")
 PACE = Backoff()
+CONNECTIONS = 4
 
 
 @dataclass
@@ -57,6 +60,10 @@ class Api:
     looks: int = 0
     blind: bool = False
     """True while no object can be read."""
+    led: bool = True
+    """Whether the process that tells holds the Lease."""
+    slow: asyncio.Event | None = None
+    """Until then no object is answered."""
 
     async def answer(self, request: web.Request) -> web.Response:
         match request.method, request.path:
@@ -67,6 +74,8 @@ class Api:
                 return web.json_response({"metadata": {"uid": self.uid}})
             case "GET", path if path == OBJECT:
                 self.looks += 1
+                if self.slow is not None:
+                    await self.slow.wait()
                 if self.uid is None or self.blind:
                     return refusal(503 if self.blind else 404)
                 return web.json_response({"metadata": {"name": "crm", "uid": self.uid}})
@@ -108,7 +117,8 @@ async def an_office() -> AsyncIterator[Office]:
     record = world.get(CRM)
     assert record is not None
     try:
-        async with Kube(KubeConfig(server=server, token=Sensitive("t0k3n"))) as kube:
+        config = KubeConfig(server=server, token=Sensitive("t0k3n"))
+        async with Kube(config, connections=CONNECTIONS, may_overwrite=lambda: api.led) as kube:
             yield Office(api, kube, world, record, Reporter(kube, world, instance="one"))
     finally:
         await runner.cleanup()
@@ -143,6 +153,46 @@ def test_a_status_that_is_refused_is_kept_and_told_later_with_its_event(code: in
         assert await office.tell() is None
         assert office.api.statuses == [{"failedAttempts": 1}]
         assert len(office.api.events) == 1
+
+    in_office(scene)
+
+
+@pytest.mark.spec("K6")
+def test_a_status_that_could_not_be_told_without_the_lease_is_told_with_it_and_with_its_event() -> None:
+    async def scene(office: Office) -> None:
+        office.api.led = False
+        with pytest.raises(SteppedBackError):
+            await office.tell()
+        assert office.api.statuses == []
+        office.api.led = True
+        assert await office.tell() is None
+        assert office.api.statuses == [{"failedAttempts": 1}]
+        assert len(office.api.events) == 1
+
+    in_office(scene)
+
+
+@pytest.mark.spec("K6")
+def test_a_status_that_waited_for_a_connection_until_the_lease_was_lost_is_not_sent() -> None:
+    """Frozen or held up before its bytes are written, it would put an older status over that of who leads now."""
+
+    async def scene(office: Office) -> None:
+        office.api.slow = asyncio.Event()
+        async with asyncio.TaskGroup() as others:
+            for _ in range(CONNECTIONS):
+                others.create_task(office.kube.get(OBJECT))
+            while office.api.looks < CONNECTIONS:
+                await asyncio.sleep(0.01)
+            telling = asyncio.create_task(office.tell())
+            await asyncio.sleep(0.1)
+            office.api.led = False
+            office.api.slow.set()
+        with pytest.raises(SteppedBackError):
+            await telling
+        assert office.api.statuses == []
+        office.api.led = True
+        assert await office.tell() is None
+        assert office.api.statuses == [{"failedAttempts": 1}]
 
     in_office(scene)
 
@@ -250,6 +300,7 @@ async def connecting(office: Office) -> AsyncIterator[tuple[Connect, WorkQueue]]
                     deadline=timedelta(seconds=1),
                     clock=clock,
                 ),
+                confirmer=Confirmer(kube, world),
                 publisher=publisher,
                 reporter=office.reporter,
                 tally=tally,

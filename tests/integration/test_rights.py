@@ -25,6 +25,7 @@ EXCHANGE = "lanyard-exchange"
 NARROW_RELEASE = "lanyard-narrow"
 NARROW_EXCHANGE = "lanyard-narrow-exchange"
 NARROW = f"system:serviceaccount:{NARROW_RELEASE}:lanyard-operator"
+LEASES = "coordination.k8s.io", "leases"
 
 Allowed = frozenset[tuple[str, str, str]]
 """(API group, resource, verb)."""
@@ -96,24 +97,43 @@ def documented(name: str) -> dict[str, Allowed]:
     return {place: frozenset(rights) for place, rights in found.items()}
 
 
+def of_one_object(table: Allowed) -> Allowed:
+    """The rights that RBAC gives for the one Lease only: a question without a name is answered with no."""
+    return table & frozenset({(*LEASES, "get"), (*LEASES, "patch")})
+
+
 def test_the_operator_may_do_what_is_documented_and_nothing_else(access: Access) -> None:
+    tables = documented("rights-cluster")
+    assert set(tables) == {"cluster", f"`{EXCHANGE}`"}
     for namespace in ("", "default", NAMESPACE, "kube-system"):
-        assert (
-            access.everything(OPERATOR, namespace) - basic_rights(access, namespace)
-            == documented("rights-cluster")["cluster"]
-        )
+        allowed = access.everything(OPERATOR, namespace) - basic_rights(access, namespace)
+        assert allowed == tables["cluster"], namespace
+    beside = tables[f"`{EXCHANGE}`"]
+    allowed = access.everything(OPERATOR, EXCHANGE) - basic_rights(access, EXCHANGE)
+    assert allowed == tables["cluster"] | beside - of_one_object(beside)
+
+
+@pytest.mark.parametrize(("name", "may"), [("lanyard-operator", True), ("another", False)])
+def test_the_operator_may_read_and_change_its_own_lease_only(kubernetes: Any, name: str, may: bool) -> None:
+    token = kubernetes.service_account_token(NAMESPACE, "lanyard-operator")
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{EXCHANGE}/leases/{name}"
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/merge-patch+json"}
+    with httpx.Client(base_url=kubernetes.url, verify=_trust(kubernetes), trust_env=False, headers=headers) as operator:
+        read, changed = operator.get(path), operator.patch(path, json={"metadata": {"labels": {"a": "b"}}})
+        gone = operator.delete(path)
+    assert {read.status_code == 403, changed.status_code == 403} == {not may}
+    assert gone.status_code == 403
 
 
 def test_the_gateway_may_do_what_is_documented_and_nothing_else(access: Access) -> None:
     tables = documented("rights-gateway")
-    # RBAC gives this one for a single object, so a question without a name is answered with no.
-    lease = frozenset({("coordination.k8s.io", "leases", "get")})
     assert set(tables) == {"cluster", f"`{EXCHANGE}`"}
     for namespace in ("", "default", NAMESPACE, "kube-system"):
         allowed = access.everything(GATEWAY, namespace) - basic_rights(access, namespace)
         assert allowed == tables["cluster"], namespace
     allowed = access.everything(GATEWAY, EXCHANGE) - basic_rights(access, EXCHANGE)
-    assert allowed == tables["cluster"] | tables[f"`{EXCHANGE}`"] - lease
+    beside = tables[f"`{EXCHANGE}`"]
+    assert allowed == tables["cluster"] | beside - of_one_object(beside)
 
 
 def test_what_makes_keyrings_may_do_what_is_documented_and_nothing_else(access: Access) -> None:
@@ -152,7 +172,6 @@ def test_what_makes_keyrings_may_do_what_is_documented_and_nothing_else(access: 
         ("authorization.k8s.io", "subjectaccessreviews", "create"),
         ("certificates.k8s.io", "certificatesigningrequests", "create"),
         ("coordination.k8s.io", "leases", "create"),
-        ("lanyard.dev", "connections", "patch"),
         ("lanyard.dev", "connections", "update"),
         ("lanyard.dev", "connections", "unlock"),
         ("lanyard.dev", "connections", "delete"),
@@ -216,14 +235,17 @@ def test_an_operator_of_named_namespaces_may_do_what_is_documented_and_nothing_e
         ("", EXCHANGE),
     ):
         expected = cluster | tables.get(place, frozenset())
+        expected -= of_one_object(expected)
         assert access.everything(narrow, namespace) - basic_rights(access, namespace) == expected, namespace
     assert access.everything(narrow, "") - basic_rights(access, "") == cluster
     assert set(tables) == {"each served namespace", "the release's namespace", f"`{EXCHANGE}`", "`default`"}
 
 
 def test_the_documented_tables_are_those_of_the_chart() -> None:
-    found = {(group, resource, verb) for _, group, resource, verbs in operator_rights(rendered()) for verb in verbs}
-    assert documented("rights-cluster") == {"cluster": found}
+    found: dict[str, set[tuple[str, str, str]]] = {}
+    for place, group, resource, verbs in operator_rights(rendered()):
+        found.setdefault(f"`{place}`" if place else "cluster", set()).update((group, resource, verb) for verb in verbs)
+    assert documented("rights-cluster") == found
 
 
 READ = {"get", "list", "watch"}

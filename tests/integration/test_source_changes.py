@@ -281,6 +281,7 @@ def test_an_outage_of_the_store_between_two_uses_is_not_even_noticed(tenant: Ten
         tenant.reach_vault_through(faults)
         tenant.in_vault()
         tenant.asset(store=tenant.name, cacheTTL="1h")
+        cluster.wait_ready("crm", kind="CredentialAssetRef")  # else it may be read anew in the outage
         tenant.oauth.change_client(tenant.name, token_ttl=4)
         tenant.connect("crm")
         cluster.wait_ready("crm")

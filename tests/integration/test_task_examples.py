@@ -13,7 +13,7 @@ from lanyard.connectors.selection import plan_for
 from support.admission import created, message
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-FILES = sorted(path for folder in ("platform", "share") for path in (EXAMPLES / folder).glob("*.yaml"))
+FILES = sorted(path for folder in ("platform", "share", "link") for path in (EXAMPLES / folder).glob("*.yaml"))
 
 
 def manifest(path: str) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def manifest(path: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.spec("C16", "A9", "A10", "K1")
+@pytest.mark.spec("C13", "C16", "A9", "A10", "K1")
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}-{file.stem}")
 def test_an_example_of_the_tasks_is_accepted_by_the_api_server(kubernetes: Any, file: Path) -> None:
     found = manifest(f"{file.parent.name}/{file.name}")
@@ -29,6 +29,17 @@ def test_an_example_of_the_tasks_is_accepted_by_the_api_server(kubernetes: Any, 
     with kubernetes.client() as api:
         answer = created(api, found, dry=True)
     assert answer.status_code == 201, message(answer)
+
+
+@pytest.mark.spec("C13")
+def test_the_link_of_the_examples_is_admitted_by_its_source() -> None:
+    source, link = manifest("link/source.yaml"), manifest("link/link.yaml")
+    target = ConnectionSpec.model_validate(link["spec"]).link_to
+    assert target is not None
+    assert (target.namespace, target.name) == (source["metadata"]["namespace"], source["metadata"]["name"])
+    grant = ConnectionSpec.model_validate(source["spec"]).allowed_namespaces
+    assert grant is not None
+    assert grant.admits(link["metadata"]["namespace"], None)
 
 
 def test_the_deployment_mounts_a_directory_of_the_published_secret(kubernetes: Any) -> None:

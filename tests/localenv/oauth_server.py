@@ -162,6 +162,10 @@ class OAuthServer:
         self._admin_call("DELETE", f"/clients/{quote(client_id, safe='')}")
         self._clients.pop(client_id, None)
 
+    def end_grants(self, client_id: str) -> int:
+        """The provider ends what people granted to a client; returns how many refresh tokens that were."""
+        return int(self._admin_call("DELETE", f"/grants/{quote(client_id, safe='')}")["ended"])
+
     def add_user(self, name: str, password: str) -> None:
         """Create a person who signs in on the server's pages or by the password grant, or change the password."""
         self._admin_call("PUT", f"/users/{quote(name, safe='')}", {"password": password})

@@ -47,6 +47,13 @@ def hold_lease(client: httpx.Client, *, seconds: int = 3600, holder: str = "oper
     assert answer.status_code < 300, answer.text
 
 
+def give_back_lease(client: httpx.Client) -> None:
+    """As an operator does that stops: the next one need not wait."""
+    spec = {"holderIdentity": "", "leaseDurationSeconds": 1}
+    answer = client.patch(f"{LEASES}/lanyard-operator", json={"spec": spec}, headers=MERGE)
+    assert answer.status_code < 300, answer.text
+
+
 def drop_lease(client: httpx.Client) -> None:
     client.delete(f"{LEASES}/lanyard-operator")
 
@@ -54,7 +61,9 @@ def drop_lease(client: httpx.Client) -> None:
 class Team:
     """Lives in the namespace of `cluster`. Its connector is its own, so that each test can bend it."""
 
-    def __init__(self, cluster: Cluster, environment: Any, gateway: GatewayProcess) -> None:
+    def __init__(self, cluster: Cluster, environment: Any, gateway: GatewayProcess, **method: Any) -> None:
+        """`method` bends the connector's method."""
+        self.method = method
         self.cluster = cluster
         self.environment = environment
         self.gateway = gateway
@@ -111,6 +120,10 @@ class Team:
             "tokenRequest": {"url": self.oauth.token_url},
             "authorization": {"url": self.oauth.authorization_url, "issuer": self.oauth.issuer, **authorization},
             "scopes": {"default": ["api"]},
+            "identity": {"request": {"url": self.oauth.me_url}, "account": ["/sub"]},
+            "revocation": [{"url": self.oauth.revocation_url}],
+            "rotation": {"mode": "rotates"},
+            **self.method,
         }
         service = {
             "name": "clientCredentials",
@@ -183,6 +196,11 @@ class Team:
         items = self.cluster.client.get(SECRETS, params={"labelSelector": CONSENT_LABEL}).json()["items"]
         owner = f"{self.name}/{name}"
         return [one for one in items if one["metadata"]["annotations"]["lanyard.dev/connection"] == owner]
+
+    def consent(self, name: str = "crm", *, agree: bool = True) -> httpx.Response:
+        """A person goes all the way; returns the page that our callback leads to."""
+        visitor = self.visitor()
+        return visitor.get(self.answered(visitor, name, agree=agree), follow_redirects=True)
 
     def token_requests(self) -> int:
         return int(self.oauth.count(client_id=self.name))

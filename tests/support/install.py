@@ -46,8 +46,27 @@ def install_chart(kubernetes: Any, *, namespace: str = NAMESPACE, values: Mappin
     kinds = [f"crd/{one['metadata']['name']}" for one in manifests if one["kind"] == "CustomResourceDefinition"]
     if kinds:
         kubernetes.kubectl("wait", "--for=condition=Established", "--timeout=60s", *kinds)
+    roles = (one["metadata"] for one in manifests if one["kind"] == "Role")
+    _leave_lease(kubernetes, next(role["namespace"] for role in roles if role["name"].endswith("-operator-lease")))
     accounts = (one["metadata"]["name"] for one in manifests if one["kind"] == "ServiceAccount")
     return next(name for name in accounts if name.endswith("-operator"))
+
+
+def _leave_lease(kubernetes: Any, namespace: str) -> None:
+    """Where there is no Lease yet, one as an operator leaves it that has stopped.
+
+    In a new cluster the first operator waits for the end of a Lease: it cannot know that there is no other. Tests do.
+    """
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "lanyard-operator"},
+        "spec": {"holderIdentity": "", "leaseDurationSeconds": 1},
+    }
+    with kubernetes.client() as client:
+        made = client.post(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases", json=lease)
+    if made.status_code not in {201, 409}:
+        raise RuntimeError(made.text)
 
 
 def second_release(name: str, namespaces: list[str]) -> Manifest:

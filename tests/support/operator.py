@@ -41,8 +41,8 @@ class OperatorProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._offset = 0
 
-    def start(self, *, ready: bool = True, seconds: float = START_SECONDS) -> Self:
-        """Start it and, unless told otherwise, wait until it has listed everything."""
+    def start(self, *, ready: bool = True, leads: bool = True, seconds: float = START_SECONDS) -> Self:
+        """Start it and, unless told otherwise, wait until it has listed everything, and holds the Lease."""
         self._offset = self.log.stat().st_size if self.log.exists() else 0
         environment = {name: value for name, value in os.environ.items() if not name.startswith("LANYARD_")}
         with self.log.open("ab") as log:
@@ -58,6 +58,8 @@ class OperatorProcess:
             self._processes.note(f"operator-{self.pid}", self.pid)
         if ready:
             self.wait_for("ready", seconds)
+            if leads and self._command == "operator":
+                self.wait_for("leading", seconds)
         return self
 
     @property
@@ -138,7 +140,9 @@ class OperatorProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.kill()
+        """Not by a kill: the next one would wait for the end of the Lease."""
+        if self.running:
+            self.stop()
 
 
 def _line(text: str) -> dict[str, Any]:

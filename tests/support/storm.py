@@ -62,7 +62,7 @@ class Storm:
 
     def __exit__(self, *_: object) -> None:
         if self._operator is not None:
-            self._operator.kill()
+            self._operator.stop()
         self._proxy.stop()
         self._provider.__exit__(None, None, None)
 

@@ -19,10 +19,12 @@ from lanyard.errors import (
     PublishError,
     SourceError,
     SpecError,
+    SteppedBackError,
     StoreError,
     clip,
     fill,
 )
+from lanyard.flows.gather import OUTCOMES
 from lanyard.reasons import CATALOGUE, Condition, Reason, Retry
 
 PACKAGE = Path(lanyard.__file__).parent
@@ -66,10 +68,12 @@ SITES = list(sites())
 # Sites whose reason is chosen elsewhere: (module, function called) -> the facts they give. Each is looked at by hand.
 CHOSEN_ELSEWHERE = {
     ("connectors/selection.py", "SpecError"): {"connector", "field"},
+    ("flows/gather.py", "LanyardError"): {"why"},
     ("flows/inspect.py", "holds"): set(),
-    ("oauth/device.py", "ProviderError"): {"host", "status"},
+    ("flows/refresh.py", "LanyardError"): set(),
+    ("oauth/device.py", "ProviderError"): {"host", "status", "proof"},
     ("oauth/probes.py", "SpecError"): {"connector", "field"},
-    ("oauth/responses.py", "ProviderError"): {"host", "status"},
+    ("oauth/responses.py", "ProviderError"): {"host", "status", "proof"},
     ("rules/conditions.py", "said"): set(),
     ("rules/status.py", "holds"): {"secret"},
 }
@@ -86,12 +90,15 @@ ANSWERS = {
     Reason.TOKEN_ENDPOINT_NOT_FOUND,
     Reason.GRANT_REVOKED,
 }
+ENDINGS = {Reason.GRANT_REVOKED, Reason.GRANT_EXPIRED, Reason.NO_REFRESH_TOKEN, Reason.REFRESH_TOKEN_LOST}
 CHOICES = {
     ("connectors/selection.py", "SpecError"): {
         Reason.PARAMETER_MISSING,
         Reason.PARAMETER_UNKNOWN,
         Reason.PARAMETER_INVALID,
     },
+    ("flows/gather.py", "LanyardError"): OUTCOMES | ENDINGS,
+    ("flows/refresh.py", "LanyardError"): ENDINGS | {Reason.REFRESH_OUTCOME_UNKNOWN},
     ("flows/inspect.py", "holds"): {Reason.VALID, Reason.RESOLVED, Reason.REACHABLE, Reason.LOGGED_IN},
     ("oauth/device.py", "ProviderError"): ANSWERS,
     ("oauth/responses.py", "ProviderError"): ANSWERS,
@@ -170,7 +177,8 @@ def test_the_tree_has_these_branches() -> None:
     for branch in (SpecError, SourceError, ProviderError, PublishError):
         assert branch.__base__ is LanyardError
     assert not issubclass(KubernetesError, LanyardError), "it says what the API server did, not what to do"
-    assert {name for name in vars(errors) if name.endswith("Error")} == ERRORS | {"KubernetesError"}
+    assert not issubclass(SteppedBackError, LanyardError), "it is nobody's failure, so no status tells it"
+    assert {name for name in vars(errors) if name.endswith("Error")} == ERRORS | {"KubernetesError", "SteppedBackError"}
 
 
 def test_an_api_error_tells_status_and_reason_only() -> None:

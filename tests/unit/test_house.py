@@ -18,10 +18,10 @@ ROOMS = ("api", "clients", "connectors", "entry", "flows", "oauth", "rules", "st
 # Where plaintext can be. A module that is added here opens secrets: say in its docstring what for.
 OPENERS = {
     "clients/kubeconfig.py": "our own token, into the Authorization header",
-    "flows/acquire.py": "a client id or a user name that was given by reference, for the wire",
     "flows/browsers.py": "a browser's secret, into its sealed cookie",
     "flows/consent.py": "a state, into the provider's address",
     "flows/tally.py": "a token, for its digest in the audit log",
+    "flows/token_endpoint.py": "a client id or a user name that was given by reference, for the wire",
     "oauth/assertions.py": "a private key, to sign with",
     "oauth/authorization.py": "a callback's query and the client secret, to check a product's signature",
     "oauth/grants.py": "credentials, into the request to the token endpoint",

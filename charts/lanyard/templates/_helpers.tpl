@@ -22,8 +22,12 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 
 {{/* What the operator does inside a namespace that it serves. */}}
 {{- define "lanyard.rules.namespaced" -}}
+# `patch` of Connections is for their finalizer; the consent policy refuses the operator every other change.
 - apiGroups: [lanyard.dev]
-  resources: [connections, credentialassetrefs]
+  resources: [connections]
+  verbs: [get, list, watch, patch]
+- apiGroups: [lanyard.dev]
+  resources: [credentialassetrefs]
   verbs: [get, list, watch]
 - apiGroups: [lanyard.dev]
   resources: [connections/status, credentialassetrefs/status]

@@ -1,7 +1,7 @@
 """`Connection`: one account at one external system, and the Secret that carries its live token."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -13,6 +13,7 @@ from lanyard.api.meta import (
     Kind,
     LongText,
     Model,
+    NamespaceGrant,
     NamespaceName,
     ObjectName,
     ObjectStatus,
@@ -44,7 +45,7 @@ GRANT_METHODS = frozenset({Method.AUTHORIZATION_CODE, Method.DEVICE_CODE})
 TOKEN_METHODS = frozenset({Method.CLIENT_CREDENTIALS, Method.PASSWORD, Method.JWT_BEARER, Method.GITHUB_APP})
 """Nobody consents: whoever has the credentials asks for a token, as often as one is needed."""
 STATIC_METHODS = frozenset({Method.BASIC, Method.API_KEY, Method.BEARER_TOKEN, Method.AWS_SIGV4, Method.CUSTOM})
-BUILT = TOKEN_METHODS | STATIC_METHODS
+BUILT = TOKEN_METHODS | STATIC_METHODS | {Method.AUTHORIZATION_CODE}
 
 
 class ClientAuthentication(StrEnum):
@@ -116,8 +117,15 @@ class SecretTarget(Model):
     ] = Field("Opaque", description="Opaque or servicebinding.io/<type>.")
 
 
+class LinkTarget(Model):
+    """A Connection to use instead of one's own, here or in a namespace whose Connection admits this one."""
+
+    namespace: NamespaceName = Field(description="Namespace of the Connection.")
+    name: ObjectName = Field(description="Name of the Connection; it is not a link itself.")
+
+
 class ConnectionSpec(Model):
-    """What a team asks for."""
+    """What a team asks for. `connector` is empty exactly where `link_to` is given."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
@@ -131,11 +139,20 @@ class ConnectionSpec(Model):
                 "self.credentials)",
                 "give the user name once: auth.username for a plain value, credentials.username for a reference",
             ),
+            (
+                "has(self.connector) || has(self.linkTo)",
+                "name a connector, or give linkTo to use another Connection's credentials",
+            ),
+            (
+                "has(self.linkTo) == has(oldSelf.linkTo)",
+                "linkTo can be neither added nor removed later: create another Connection and delete this one",
+            ),
         )
     )
 
     connector: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] = Field(
-        description="Name of a Connector, built in or an object. Immutable.",
+        "",
+        description="Name of a Connector, built in or an object; needed unless linkTo is given. Immutable.",
         json_schema_extra=cel(
             ("self == oldSelf", "connector is immutable: create another Connection and delete this one")
         ),
@@ -164,7 +181,18 @@ class ConnectionSpec(Model):
         ),
     )
     secret: SecretTarget = Field(SecretTarget(), description="The Secret that workloads mount.")
+    deletion_policy: Literal["Revoke", "Orphan"] = Field(
+        "Revoke", description="On deletion, Revoke takes the grant back at the provider; Orphan leaves it alone."
+    )
     suspend: bool = Field(False, description="True stops refreshing; what is published stays.")
+    allowed_namespaces: NamespaceGrant | None = Field(
+        None, description="Other namespaces whose Connections may link to this one; absent means none."
+    )
+    link_to: LinkTarget | None = Field(
+        None,
+        description="A Connection whose credentials are published here too, instead of connector and auth. Its target "
+        "may change, its presence may not.",
+    )
 
 
 class Binding(Model):
@@ -176,6 +204,15 @@ class Binding(Model):
 class ConnectionStatus(ObjectStatus):
     """What is true now."""
 
+    account: LongText | None = Field(
+        None, description="The account that consented; System until the first consent. Methods with a consent only."
+    )
+    redirect_uri: Annotated[str, Field(max_length=512)] | None = Field(
+        None, alias="redirectURI", description="The exact redirect URI to register with your app at the provider."
+    )
+    authorization_url: Annotated[str, Field(max_length=1024)] | None = Field(
+        None, alias="authorizationURL", description="The page on which a person authorizes it; carries no secret."
+    )
     expires_at: Timestamp | None = Field(None, description="When the published token expires.")
     last_refreshed_at: Timestamp | None = Field(None, description="When the published token was fetched.")
     next_refresh_at: Timestamp | None = Field(None, description="When the next attempt is made.")
@@ -193,6 +230,12 @@ def _of_both(expression: str, operator: str) -> str:
     return f"({expression}) {operator} ({expression.replace('self.', 'oldSelf.')})"
 
 
+BESIDE_LINK = frozenset({"link_to", "secret", "display_name", "description", "suspend"})
+"""What may stand beside linkTo: all else belongs to the Connection that it names."""
+_NOT_BESIDE_LINK = " || ".join(
+    f"has(self.spec.{field.alias})" for name, field in ConnectionSpec.model_fields.items() if name not in BESIDE_LINK
+)
+
 _TYPE_OF_SECRET = "has(self.spec.secret) && has(self.spec.secret.type) ? self.spec.secret.type : 'Opaque'"
 _NAME_OF_SECRET = (
     "has(self.spec.secret) && has(self.spec.secret.name) ? self.spec.secret.name : self.metadata.name + '-token'"
@@ -208,6 +251,7 @@ CONNECTION = Kind(
         *READY_COLUMNS,
         Column("Connector", ".spec.connector"),
         Column("Method", ".spec.auth.method", priority=1),
+        Column("Account", ".status.account", priority=1),
         Column("Expires", ".status.expiresAt"),
         Column("Secret", ".status.binding.name"),
         MESSAGE_COLUMN,
@@ -223,6 +267,10 @@ CONNECTION = Kind(
         (
             f"{_of_both(_TYPE_OF_SECRET, '==')} || {_of_both(_NAME_OF_SECRET, '!=')}",
             "a Secret's type cannot change: give secret.name a new value together with secret.type",
+        ),
+        (
+            f"!has(self.spec.linkTo) || !({_NOT_BESIDE_LINK})",
+            "beside linkTo give only secret, displayName, description and suspend: the rest is the other Connection's",
         ),
     ),
     description="One account at one external system, and the Secret that carries its live token.",

@@ -24,6 +24,8 @@ CONSENT_ANNOTATION = f"{GROUP}/consent"
 """On a Connection: `<hash>.<user>`, who approved which browser (DESIGN 4, Consent)."""
 CONSENT_LABEL = f"{GROUP}/consent"
 """On a consent record: its phase."""
+FINALIZER = f"{GROUP}/grant"
+"""On a Connection with a stored grant: the operator takes the grant back before the object goes."""
 GRANT_LABEL = f"{GROUP}/grant"
 """On a state Secret: the id of the install that holds the grant."""
 

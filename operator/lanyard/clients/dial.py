@@ -16,6 +16,7 @@ from typing import Any
 import httpcore
 
 from lanyard.clients.egress import EgressPolicy, is_allowed
+from lanyard.errors import SteppedBackError
 
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 
@@ -69,9 +70,10 @@ class _Reader(asyncio.StreamReader):
 class _Stream(httpcore.AsyncNetworkStream):
     """The phases have no time limits of their own: the caller holds one deadline over all of them."""
 
-    def __init__(self, reader: _Reader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: _Reader, writer: asyncio.StreamWriter, may_send: Callable[[], bool]) -> None:
         self._reader = reader
         self._writer = writer
+        self._may_send = may_send
         self._received = 0
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
@@ -88,6 +90,8 @@ class _Stream(httpcore.AsyncNetworkStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
         self._received = 0
+        if not self._may_send():
+            raise SteppedBackError
         try:
             self._writer.write(buffer)
             await self._writer.drain()
@@ -129,9 +133,15 @@ class Dialer(httpcore.AsyncNetworkBackend):
     """With a policy, only addresses that it allows are dialled; `connect_seconds` is spent per address at most."""
 
     def __init__(
-        self, policy: EgressPolicy | None, *, resolver: Resolver = system_resolver, connect_seconds: float = 5.0
+        self,
+        policy: EgressPolicy | None,
+        *,
+        resolver: Resolver = system_resolver,
+        connect_seconds: float = 5.0,
+        may_send: Callable[[], bool] = lambda: True,
     ) -> None:
         self._policy = policy
+        self._may_send = may_send
         self._resolver = resolver
         self._connect_seconds = connect_seconds
 
@@ -153,7 +163,7 @@ class Dialer(httpcore.AsyncNetworkBackend):
         for address in addresses:
             try:
                 async with asyncio.timeout(self._connect_seconds):
-                    return await _open(address, port)
+                    return await _open(address, port, self._may_send)
             except TimeoutError:
                 failure = httpcore.ConnectTimeout()
             except OSError:
@@ -161,7 +171,7 @@ class Dialer(httpcore.AsyncNetworkBackend):
         raise failure
 
 
-async def _open(address: str, port: int) -> _Stream:
+async def _open(address: str, port: int, may_send: Callable[[], bool]) -> _Stream:
     loop = asyncio.get_running_loop()
     reader = _Reader()
     protocol = asyncio.StreamReaderProtocol(reader)
@@ -169,4 +179,4 @@ async def _open(address: str, port: int) -> _Stream:
     sock = transport.get_extra_info("socket")
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    return _Stream(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
+    return _Stream(reader, asyncio.StreamWriter(transport, protocol, reader, loop), may_send)

@@ -9,7 +9,7 @@ import base64
 import logging
 import ssl
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -97,11 +97,12 @@ def provider_error(failure: OutboundError) -> ProviderError:
         case FailureKind.TLS:
             return ProviderError(Reason.PROVIDER_TLS_FAILED, host=failure.host)
         case FailureKind.TIMED_OUT:
-            return ProviderError(Reason.PROVIDER_TIMED_OUT, host=failure.host)
+            return ProviderError(Reason.PROVIDER_TIMED_OUT, host=failure.host, unanswered=True)
         case FailureKind.TOO_LARGE:
-            return ProviderError(Reason.PROVIDER_ANSWER_INVALID, host=failure.host)
+            return ProviderError(Reason.PROVIDER_ANSWER_INVALID, host=failure.host, unanswered=True)
         case FailureKind.UNREACHABLE | FailureKind.RESET_AFTER_SEND:
-            return ProviderError(Reason.PROVIDER_UNAVAILABLE, host=failure.host, status="no answer")
+            sent = failure.kind is FailureKind.RESET_AFTER_SEND
+            return ProviderError(Reason.PROVIDER_UNAVAILABLE, host=failure.host, status="no answer", unanswered=sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,11 @@ _PoolKey = tuple[str | None, str, bool]
 
 
 class Outbound:
-    """One per process, used in one loop. `ca_bundle` (PEM) adds to the system's trust."""
+    """One per process, used in one loop. `ca_bundle` (PEM) adds to the system's trust.
+
+    `may_send` is asked whenever bytes of a request are about to be written, however long the connection took before:
+    after a no nothing more is sent, and SteppedBackError says so.
+    """
 
     def __init__(
         self,
@@ -131,8 +136,10 @@ class Outbound:
         ca_bundle: str | None = None,
         proxies: ProxySettings | None = None,
         resolver: Resolver = system_resolver,
+        may_send: Callable[[], bool] = lambda: True,
     ) -> None:
         self._policy = policy
+        self._may_send = may_send
         self._proxies = proxies or ProxySettings()
         self._resolver = resolver
         self._trust = _system_trust(ca_bundle)
@@ -203,7 +210,8 @@ class Outbound:
         except (ssl.SSLError, ValueError, TypeError):  # TypeError: text that is not ASCII
             raise OutboundError(FailureKind.TLS, target.netloc) from None
         # Through a proxy the dialled address is the proxy's, which the platform chose.
-        dialer = Dialer(self._policy if guard and not via else None, resolver=self._resolver)
+        policy = self._policy if guard and not via else None
+        dialer = Dialer(policy, resolver=self._resolver, may_send=self._may_send)
         if not via:
             return _Pool(
                 httpcore.AsyncConnectionPool(

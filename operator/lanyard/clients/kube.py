@@ -5,7 +5,7 @@ A thin client of our own because a status write through the generated one costs 
 """
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ import aiohttp
 
 from lanyard.api.meta import FIELD_MANAGER
 from lanyard.clients.kubeconfig import BearerToken, KubeConfig, open_session
-from lanyard.errors import KubernetesError, KubernetesStatus
+from lanyard.errors import KubernetesError, KubernetesStatus, SteppedBackError
 from lanyard.sensitive import Sensitive
 
 PAGE = 500
@@ -35,10 +35,23 @@ class Page:
 
 
 class Kube:
-    """Use as an async context manager, in one loop."""
+    """Use as an async context manager, in one loop.
 
-    def __init__(self, config: KubeConfig, *, connections: int = 16, deadline: float = 30.0) -> None:
+    `may_overwrite` is asked for each write that takes whatever is there for its own, right before its bytes are
+    written: it may have waited for a connection. Who may not still creates what is not there and changes what is as it
+    was read: a grant that was received is kept by such a write.
+    """
+
+    def __init__(
+        self,
+        config: KubeConfig,
+        *,
+        connections: int = 16,
+        deadline: float = 30.0,
+        may_overwrite: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._config = config
+        self._may_overwrite = may_overwrite
         self._connections = connections
         self._timeout = aiohttp.ClientTimeout(total=deadline, connect=5.0)
         self._session: aiohttp.ClientSession | None = None
@@ -46,7 +59,7 @@ class Kube:
 
     async def __aenter__(self) -> Self:
         bearer = BearerToken(self._config)
-        self._session = open_session(self._config, connections=self._connections, bearer=bearer)
+        self._session = open_session(self._config, connections=self._connections, bearer=bearer, before=self._before)
         # A watch holds its connection for ever; among the others, a few dozen would leave none for the calls.
         self._watching = open_session(self._config, connections=0, bearer=bearer)
         return self
@@ -63,7 +76,7 @@ class Kube:
         return await self._call("POST", path, body=body, params={"fieldManager": FIELD_MANAGER})
 
     async def apply(self, path: str, body: Object) -> Object:
-        """Server-side apply that takes over conflicting fields: what is ours is ours."""
+        """Server-side apply that takes over conflicting fields: what is ours is ours, as long as this process leads."""
         params = {"fieldManager": FIELD_MANAGER, "force": "true"}
         return await self._call("PATCH", path, body=body, params=params, content_type=APPLY)
 
@@ -129,6 +142,10 @@ class Kube:
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{service_account}/token"
         body = {"spec": {"audiences": [audience], "expirationSeconds": seconds}}
         return Sensitive((await self._call("POST", path, body=body))["status"]["token"])
+
+    def _before(self, headers: Mapping[str, str]) -> None:
+        if headers.get("Content-Type") == APPLY and not self._may_overwrite():
+            raise SteppedBackError
 
     async def _call(
         self,

@@ -6,7 +6,7 @@ In a pod from the mounted ServiceAccount, elsewhere from a kubeconfig file, or t
 import base64
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,10 +112,17 @@ class BearerToken:
         self._read_at = float("-inf")
 
 
-def open_session(config: KubeConfig, *, connections: int, bearer: BearerToken | None = None) -> aiohttp.ClientSession:
+def open_session(
+    config: KubeConfig,
+    *,
+    connections: int,
+    bearer: BearerToken | None = None,
+    before: Callable[[Mapping[str, str]], None] | None = None,
+) -> aiohttp.ClientSession:
     """A session that authenticates every request. To be opened and closed in the loop that uses it.
 
-    Sessions that share a `bearer` learn of a refused token from each other.
+    Sessions that share a `bearer` learn of a refused token from each other. `before` gets the headers of each request
+    when there is a connection for it, right before its bytes are written; after an error of it nothing is.
     """
     bearer = bearer or BearerToken(config)
 
@@ -137,7 +144,18 @@ def open_session(config: KubeConfig, *, connections: int, bearer: BearerToken | 
     return aiohttp.ClientSession(
         connector=connector,
         middlewares=(authenticate,),
+        trace_configs=[_asking(before)] if before is not None else [],
         headers={"User-Agent": "lanyard"},
         skip_auto_headers=("Accept-Encoding",),
         auto_decompress=True,
     )
+
+
+def _asking(before: Callable[[Mapping[str, str]], None]) -> aiohttp.TraceConfig:
+    async def look(_session: object, _context: object, request: aiohttp.TraceRequestHeadersSentParams) -> None:
+        before(request.headers)
+
+    trace = aiohttp.TraceConfig()
+    # The library's name for it; it is sent when the headers are complete, before they are written.
+    trace.on_request_headers_sent.append(look)
+    return trace

@@ -101,6 +101,12 @@ def _is_allowed(parameter: Parameter, host: str, port: str) -> bool:
     return any(_matches(glob, host, port) for glob in parameter.allowed_hosts)
 
 
+def host_matches(glob: str, netloc: str) -> bool:
+    """Whether host[:port] is one that a glob such as *.example.com means; a port that is not named is 443."""
+    host, _, port = netloc.partition(":")
+    return _matches(glob, host, port)
+
+
 def _matches(glob: str, host: str, port: str) -> bool:
     name, _, wanted = glob.partition(":")
     if (port or "443") != (wanted or "443"):

@@ -5,7 +5,8 @@ a consent or an answer can bring (`source` other than `user`) are given beside t
 needs one that is not known yet is "".
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
@@ -94,7 +95,7 @@ def plan_for(spec: ConnectionSpec, connector: Connector, learned: Mapping[str, s
         required = (*required, USERNAME)
     _hold_credentials(spec, method, required, optional)
     mandatory = _rendered(method.scopes.mandatory, parameters)
-    address = _Addresses(connector, parameters)
+    address = _Addresses(connector, parameters, _learnable(method, connector.spec.parameters))
     request = method.token_request
     token_url = address.of(request.url) if request is not None else ""
     return Plan(
@@ -118,6 +119,12 @@ def plan_for(spec: ConnectionSpec, connector: Connector, learned: Mapping[str, s
         device_url=address.of(method.device.url) if method.device is not None else "",
         host_is_tenants=any(_host_is_tenants(url, connector.spec.parameters) for url in _called(method)),
     )
+
+
+def pinned(plan: Plan) -> str:
+    """Digest of what a consent under way depends on: all that a token does, and the page at which it was begun."""
+    page = plan.method.authorization.model_dump_json() if plan.method.authorization is not None else ""
+    return hashlib.sha256(f"{plan.connector.digest}\0{page}".encode()).hexdigest()[:16]
 
 
 def learned_of(plan: Plan, source: Source, unverified_values: Mapping[str, str]) -> dict[str, str]:
@@ -149,16 +156,17 @@ def _parameters(spec: ConnectionSpec, connector: Connector, learned: Mapping[str
 class _Addresses:
     """The URLs of one plan."""
 
-    def __init__(self, connector: Connector, parameters: Mapping[str, str]) -> None:
+    def __init__(self, connector: Connector, parameters: Mapping[str, str], learnable: frozenset[str]) -> None:
         self._connector = connector
         self._parameters = parameters
+        self._learnable = learnable
 
     def of(self, template: str) -> str:
         """Empty while something that is learned is missing; SpecError for an input that is missing or does not fit."""
         try:
             return render_url(template, self._parameters)
         except UnfitValueError as error:
-            if self._is_yet_to_come(error.name):
+            if error.name in self._learnable and not self.has(error.name):
                 return ""
             # A parameter can be optional for one method and needed by the address of another.
             is_given = error.name in self._parameters
@@ -168,9 +176,15 @@ class _Addresses:
     def has(self, name: str) -> bool:
         return name in self._parameters
 
-    def _is_yet_to_come(self, name: str) -> bool:
-        declared = self._connector.spec.parameters.get(name)
-        return declared is not None and declared.source != "user" and not self.has(name)
+
+def _learnable(method: MethodSpec, declared: Mapping[str, Parameter]) -> frozenset[str]:
+    """Parameters that this method brings by itself; one that only another method can learn has to be given."""
+    brought: dict[str, Collection[str]] = {
+        "callback": method.authorization.callback_params.values() if method.authorization is not None else (),
+        "tokenResponse": method.response.capture,
+        "followUp": method.follow_up.capture if method.follow_up is not None else (),
+    }
+    return frozenset(name for name, one in declared.items() if name in brought.get(one.source, ()))
 
 
 def _method(spec: ConnectionSpec, connector: Connector) -> MethodSpec:

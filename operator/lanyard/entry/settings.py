@@ -8,9 +8,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from lanyard.api.meta import parse_duration
+from lanyard.rules.lease import TRUSTED_SHARE
 
 PREFIX = "LANYARD_"
 
@@ -82,6 +83,15 @@ class Settings(BaseModel):
     exchange_namespace: str = Field(
         "lanyard-exchange", pattern=NAMESPACE, description="Namespace that operator and gateway share."
     )
+    lease_duration: Length = Field(
+        timedelta(seconds=10), description="How long others wait for a leader that is not heard of any more."
+    )
+    lease_renew: Length = Field(timedelta(seconds=3), description="How often the leader renews its Lease.")
+    lease_retry: Length = Field(
+        timedelta(seconds=1),
+        validate_default=True,
+        description="Pause after a vain renewal, and between two looks of those who stand by.",
+    )
     keyring_grant: Path | None = Field(None, description="JSON file of the ring `grant`: refresh tokens.")
     keyring_token: Path | None = Field(None, description="JSON file of the ring `token`: consents, shared copies.")
     key_activation: Length = Field(
@@ -92,6 +102,12 @@ class Settings(BaseModel):
         "",
         pattern=GATEWAY_URL,
         description="Address of the gateway as browsers see it, such as https://lanyard.example.",
+    )
+    revocation_deadline: Length = Field(
+        timedelta(seconds=60), description="Longest time that a deletion waits for the provider to revoke the grant."
+    )
+    code_lifetime: Length = Field(
+        timedelta(seconds=60), description="How old the provider's answer to a consent may be when it is used."
     )
     gateway_address: str = Field("0.0.0.0", description="Address the gateway listens on.")  # noqa: S104 - a pod's port
     gateway_port: int = Field(8443, ge=0, le=65535, description="Port the gateway listens on; 0 picks a free one.")
@@ -106,6 +122,15 @@ class Settings(BaseModel):
         timedelta(seconds=120), description="The gateway answers nothing after so long without word of the cluster."
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe level to log.")
+
+    @field_validator("lease_retry")
+    @classmethod
+    def _a_renewal_may_fail_once(cls, retry: timedelta, known: ValidationInfo) -> timedelta:
+        """Within the time a leader trusts its Lease for, one renewal may fail and the next one still comes in time."""
+        duration, renew = known.data.get("lease_duration"), known.data.get("lease_renew")
+        if duration is not None and renew is not None and renew + retry > duration * TRUSTED_SHARE:
+            raise ValueError("the Lease would end before it is renewed")
+        return retry
 
 
 class SettingsError(Exception):

@@ -32,7 +32,9 @@ Deliver = Callable[[What, str | None, dict[str, Any]], None]
 
 
 class Watcher:
-    """Runs kopf until stopped. `restarted` is called in the main loop whenever a thread has ended and starts anew."""
+    """Runs kopf until stopped. `restarted` is called in the main loop whenever a thread has ended and starts anew,
+    `alive` with False when it has ended and with True when the next one starts.
+    """
 
     def __init__(
         self,
@@ -42,6 +44,7 @@ class Watcher:
         *,
         namespaces: tuple[str, ...] = (),
         first_pause: float = FIRST_PAUSE,
+        alive: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._config = config
         self._deliver = deliver
@@ -51,6 +54,7 @@ class Watcher:
         self._stopping = False
         self._stopped = asyncio.Event()
         self._end: Callable[[], None] | None = None
+        self._alive = alive
         self.restarts = 0
 
     async def run(self) -> None:
@@ -64,7 +68,9 @@ class Watcher:
                 target=self._thread, args=(loop, ended), name=f"kopf-{self.restarts}", daemon=True
             )
             thread.start()
+            self._alive(True)
             await ended.wait()
+            self._alive(False)
             await asyncio.to_thread(thread.join)
             if self._stopping:
                 return

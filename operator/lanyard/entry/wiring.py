@@ -1,14 +1,16 @@
 """Put the operator together, run it, take it apart.
 
-Start: mirrors synced → first full list → queue and watch. Stop: no new work, what is in flight finishes, then the rest.
+Start: a look at the Lease → mirrors synced → first full list → the Lease → queue. Stop: no new work, what is in flight
+finishes, the Lease is given back, then the rest.
 """
 
 import asyncio
 import logging
 import os
-import secrets
 import socket
 import time
+import uuid
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -21,36 +23,33 @@ from lanyard.clients.http import Outbound
 from lanyard.clients.kube import Kube
 from lanyard.clients.proxies import ProxySettings
 from lanyard.clients.reflector import Reflector
-from lanyard.connectors.loader import load_catalogue
+from lanyard.entry.assembly import Consents, Flows, assemble
 from lanyard.entry.identity import kube_config
 from lanyard.entry.life import Life
 from lanyard.entry.settings import SecretAccess, Settings, SettingsError
 from lanyard.entry.telemetry import HealthServer, ObjectCollector
 from lanyard.entry.watch import Watcher
-from lanyard.errors import KubernetesError
-from lanyard.flows.acquire import Acquirer
-from lanyard.flows.catalogue import Catalogue
-from lanyard.flows.connect import Connect
-from lanyard.flows.gather import Gatherer
-from lanyard.flows.inputs import sources_of
-from lanyard.flows.inspect import Inspect
+from lanyard.errors import KubernetesError, SteppedBackError
+from lanyard.flows.duty import QueueDuty
+from lanyard.flows.inputs import link_target, sources_of
 from lanyard.flows.keys import Key, What
+from lanyard.flows.lease import Leadership
 from lanyard.flows.limits import HostLimits
-from lanyard.flows.mirrors import Namespaces, PublishedSecrets, ReadableSecrets
-from lanyard.flows.publish import Publisher
+from lanyard.flows.mirrors import Namespaces, OpenConsents, PublishedSecrets, ReadableSecrets, StoredGrants
 from lanyard.flows.queue import WorkQueue
-from lanyard.flows.report import Reporter
-from lanyard.flows.resolve import Resolver
+from lanyard.flows.reseal import keep_encrypted
 from lanyard.flows.sweep import sweep
 from lanyard.flows.tally import Tally
 from lanyard.flows.world import World
-from lanyard.rules.schedule import Backoff
+from lanyard.rules.consent import Phase
+from lanyard.rules.lease import Pace
 from lanyard.stores.cache import CredentialCache
+from lanyard.stores.grants import GrantStore, install_id
 from lanyard.stores.keyring_file import KeyringFile
-from lanyard.stores.vault import VaultReader
 
 _log = logging.getLogger(__name__)
 
+RINGS = ("grant", "token")
 FIRST_LIST_PAUSE = 2.0
 SWEEP_DELAY = 2.0  # seconds without a replayed object: a re-list brings many at once
 
@@ -65,7 +64,10 @@ class Operator:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._config = kube_config(settings)
-        self._outbound = _outbound(settings)
+        # Its renewals wait for no other call.
+        self._lease_kube = Kube(self._config, connections=1, deadline=settings.lease_renew.total_seconds())
+        self._leadership = _leadership(settings, self._lease_kube)
+        self._outbound = _outbound(settings, self._leadership.holds)
         self._life = Life()
         self._sweep_wanted = asyncio.Event()
         self._listed = False
@@ -73,24 +75,25 @@ class Operator:
         self._tally = Tally()
         self._world = World(wake=self._wake, sources_of=sources_of)
         self._queue = WorkQueue(self._work, _now, workers=settings.workers)
+        self._duty = QueueDuty(self._queue, self._world, self._sweep_wanted.set)
         self._limits = HostLimits(wake=self._wake)
         self._cache = CredentialCache()
-        rings = (("grant", settings.keyring_grant), ("token", settings.keyring_token))
-        self._rings = tuple(KeyringFile(path, name) for name, path in rings if path is not None)
+        paths = {name: getattr(settings, f"keyring_{name}") for name in RINGS}
+        self._rings = {name: KeyringFile(path, name) for name, path in paths.items() if path is not None}
         self._watcher = Watcher(
             self._config,
             self._deliver,
             self._sweep_wanted.set,
             namespaces=settings.namespaces,
             first_pause=settings.watch_restart_pause.total_seconds(),
+            alive=lambda alive: self._duty.watch(alive=alive),
         )
         registry = CollectorRegistry()
         registry.register(ObjectCollector(self._world, self._tally, self._gauges))
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
         self.health = HealthServer(registry, alive=lambda: not self._life.is_over, ready=lambda: self._listed)
-        self._connect: Connect
-        self._inspect: Inspect
+        self._flows: Flows
 
     @property
     def failed(self) -> bool:
@@ -102,60 +105,66 @@ class Operator:
     async def run(self) -> None:
         self._life.end_on_signals()
         async with AsyncExitStack() as stack:
-            kube = await stack.enter_async_context(Kube(self._config))
+            kube = Kube(self._config, may_overwrite=self._leadership.holds)
+            for client in (kube, self._lease_kube):
+                await stack.enter_async_context(client)
             outbound = await stack.enter_async_context(self._outbound)
-            self._assemble(kube, outbound)
             await self.health.start(self._settings.health_address, self._settings.health_port)
             stack.push_async_callback(self.health.stop)
-            for ring in self._rings:
+            self._flows = assemble(
+                self._settings,
+                world=self._world,
+                kube=kube,
+                outbound=outbound,
+                limits=self._limits,
+                tally=self._tally,
+                cache=self._cache,
+                consents=await self._consents(kube),
+                clock=_now,
+            )
+            for ring in self._rings.values():
                 ring.look()
+            await self._leadership.look()
             background = [self._life.keep(work, "mirror") for work in self._mirrors(kube)]
             background.append(self._life.keep(self._sweeps(kube), "sweep"))
+            if self._flows.grants is not None:
+                background.append(self._life.keep(self._resealing(self._flows.grants), "reseal"))
+            background.append(leading := self._life.keep(self._leadership.run(self._duty), "lease"))
             watching = self._life.keep(self._watcher.run(), "watch")
             _log.info("started", extra={"health_port": self.health.port, "namespaces": self._settings.namespaces})
             await self._life.lasts()
             _log.info("stopping", extra={"in_flight": self._queue.in_flight})
             self._watcher.stop()
             unfinished = await self._queue.drain(self._settings.drain_deadline.total_seconds()) if self._listed else 0
+            leading.cancel()
+            await asyncio.wait([leading])
+            if not unfinished:
+                await self._leadership.release()
             for task in background:
                 task.cancel()
             await asyncio.gather(watching, *background, return_exceptions=True)
             _log.info("stopped", extra={"unfinished": unfinished})
 
-    def _assemble(self, kube: Kube, outbound: Outbound) -> None:
-        settings, world = self._settings, self._world
-        pace = Backoff(settings.retry_first, settings.retry_longest, settings.retry_configuration)
-        catalogue = Catalogue(load_catalogue(), world)
-        resolver = Resolver(
-            kube=kube,
-            world=world,
-            cache=self._cache,
-            vault=VaultReader(outbound),
-            tally=self._tally,
-            labels_required=settings.secret_access is SecretAccess.LABEL,
-        )
-        reporter = Reporter(kube, world, instance=socket.gethostname())
-        publisher = Publisher(kube, world, secrets.token_bytes(32))
-        self._connect = Connect(
-            world=world,
-            gatherer=Gatherer(world=world, catalogue=catalogue, publisher=publisher, pace=pace, clock=_now),
-            acquirer=Acquirer(
-                resolver=resolver,
-                outbound=outbound,
-                limits=self._limits,
-                tally=self._tally,
-                deadline=settings.provider_deadline,
-                clock=_now,
-            ),
-            publisher=publisher,
-            reporter=reporter,
-            tally=self._tally,
-            pace=pace,
-            clock=_now,
-        )
-        self._inspect = Inspect(
-            world=world, catalogue=catalogue, resolver=resolver, reporter=reporter, pace=pace, clock=_now
-        )
+    async def _consents(self, kube: Kube) -> Consents | None:
+        """Without the id of this install nothing about grants is known, so it is waited for."""
+        while self._takes_consents:
+            try:
+                install = await install_id(kube, self._settings.system_namespace)
+            except KubernetesError as error:
+                _log.warning("own namespace not read", extra={"status": error.code})
+                await asyncio.sleep(error.retry_after or FIRST_LIST_PAUSE)
+            else:
+                return Consents(self._rings["grant"].current, self._rings["token"].current, install)
+        return None
+
+    @property
+    def _takes_consents(self) -> bool:
+        return bool(self._settings.gateway_url) and len(self._rings) == len(RINGS)
+
+    async def _resealing(self, grants: GrantStore) -> None:
+        """Whoever stands by leaves stored grants alone."""
+        ring = self._rings["grant"].current
+        await keep_encrypted(grants, ring, clock=_now, busy=lambda _: not self._leadership.holds())
 
     def _mirrors(self, kube: Kube) -> list[Any]:
         readable = f"{READABLE_LABEL}=true" if self._settings.secret_access is SecretAccess.LABEL else ""
@@ -169,6 +178,12 @@ class Operator:
                 Reflector(kube, path, PublishedSecrets(self._world, namespace), selector=published),
             ]
         reflectors.append(Reflector(kube, "/api/v1/namespaces", Namespaces(self._world)))
+        if self._takes_consents:
+            state = f"/api/v1/namespaces/{self._settings.system_namespace}/secrets"
+            reflectors.append(Reflector(kube, state, StoredGrants(self._world), selector=GRANT_LABEL))
+            shared = f"/api/v1/namespaces/{self._settings.exchange_namespace}/secrets"
+            open_phases = f"{CONSENT_LABEL} in ({Phase.ANSWERED.value},{Phase.CLAIMED.value})"
+            reflectors.append(Reflector(kube, shared, OpenConsents(self._world), selector=open_phases))
         self._synced = [reflector.synced for reflector in reflectors]
         return [reflector.run() for reflector in reflectors]
 
@@ -178,12 +193,15 @@ class Operator:
             await synced.wait()
         interval = self._settings.resync_interval.total_seconds()
         while True:
+            followed = self._world.followed
             try:
                 await sweep(kube, self._world, self._settings.namespaces)
             except KubernetesError as error:
                 _log.warning("list not complete", extra={"status": error.code})
                 await asyncio.sleep(error.retry_after or FIRST_LIST_PAUSE)
                 continue
+            if followed == self._world.followed:
+                self._leadership.known.set()
             if not self._listed:
                 self._listed = True
                 self._queue.start()
@@ -216,23 +234,41 @@ class Operator:
         self._world.observe(what, body)
 
     def _wake(self, key: Key) -> None:
-        self._queue.add(key)
+        self._duty.wake(key)
 
     async def _work(self, key: Key) -> None:
-        if key.what is not What.CONNECTION:
-            await self._inspect.reconcile(key, self._queue)
-            return
+        flows = self._flows
         try:
-            await self._connect.reconcile(key, self._queue)
+            if key.what is What.CONSENT:
+                if flows.authorizer is not None:
+                    await flows.authorizer.reconcile(key, self._queue)
+            elif key in self._world.leaving:
+                await flows.deletion.reconcile(key, self._queue)
+            elif key.what is What.CONNECTION:
+                await self._reconcile(key)
+            else:
+                await flows.inspect.reconcile(key, self._queue)
+        except SteppedBackError:
+            self._duty.step_back(key)
+
+    async def _reconcile(self, key: Key) -> None:
+        record = self._world.get(key)
+        is_link = record is not None and link_target(record) is not None
+        flow = self._flows.link if is_link else self._flows.connect
+        try:
+            await flow.reconcile(key, self._queue)
+        except SteppedBackError:
+            raise
         except Exception as error:  # noqa: BLE001 - a fault of ours is told like any other failure, by its type
             self._queue.faults += 1
             _log.error("a pass ended in a fault", extra={"key": str(key), "fault": type(error).__name__})
-            await self._connect.confess(key, type(error).__name__, self._queue)
+            await flow.confess(key, type(error).__name__, self._queue)
         finally:
             self._limits.settle(key)
 
     def _gauges(self) -> dict[str, tuple[str, float]]:
         return {
+            "lanyard_leader": ("1 while this process holds the Lease.", float(self._leadership.holds())),
             "lanyard_queue_length": ("Objects waiting to be worked on.", float(len(self._queue))),
             "lanyard_in_flight": ("Objects being worked on.", float(self._queue.in_flight)),
             "lanyard_overdue_objects": (
@@ -241,7 +277,7 @@ class Operator:
             ),
             "lanyard_unusable_keyrings": (
                 "Keyring files that cannot be used as they are now; the ring from before goes on.",
-                float(sum(ring.problem != "" for ring in self._rings)),
+                float(sum(ring.problem != "" for ring in self._rings.values())),
             ),
             "lanyard_watch_restarts_total": ("Times the watch was started again.", float(self._watcher.restarts)),
             "lanyard_faults_total": ("Passes that ended in a fault of Lanyard's own.", float(self._queue.faults)),
@@ -254,7 +290,14 @@ class Operator:
         }
 
 
-def _outbound(settings: Settings) -> Outbound:
+def _leadership(settings: Settings, kube: Kube) -> Leadership:
+    pace = Pace(*(one.total_seconds() for one in (settings.lease_duration, settings.lease_renew, settings.lease_retry)))
+    # Two processes of one pod, one after the other, are two.
+    me = f"{socket.gethostname()}_{uuid.uuid4()}"
+    return Leadership(kube, settings.exchange_namespace, me, pace)
+
+
+def _outbound(settings: Settings, may_send: Callable[[], bool]) -> Outbound:
     policy = EgressPolicy(
         allowed_networks=settings.egress_allowed_networks,
         allowed_hosts=settings.egress_allowed_hosts,
@@ -264,4 +307,5 @@ def _outbound(settings: Settings) -> Outbound:
         ca_bundle = settings.ca_bundle.read_text() if settings.ca_bundle is not None else None
     except OSError as error:
         raise SettingsError(f"LANYARD_CA_BUNDLE: the file cannot be read ({type(error).__name__})") from None
-    return Outbound(policy, ca_bundle=ca_bundle, proxies=ProxySettings.from_environment(os.environ))
+    proxies = ProxySettings.from_environment(os.environ)
+    return Outbound(policy, ca_bundle=ca_bundle, proxies=proxies, may_send=may_send)

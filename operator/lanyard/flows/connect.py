@@ -12,23 +12,28 @@ second request to the provider.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from lanyard.api.connection import GRANT_METHODS
 from lanyard.errors import KubernetesError, LanyardError, unavailable
-from lanyard.flows.acquire import Acquired, Acquirer, Waiting
+from lanyard.flows.acquire import Acquired, Acquirer
+from lanyard.flows.duty import Confirmer
 from lanyard.flows.gather import Gathered, Gatherer, Memory
 from lanyard.flows.inputs import digest_of
 from lanyard.flows.keys import Key
+from lanyard.flows.pages import Pages
 from lanyard.flows.publish import Publisher, Target
 from lanyard.flows.queue import WorkQueue
+from lanyard.flows.refresh import Refresher, Wish
 from lanyard.flows.report import Reporter
 from lanyard.flows.tally import Tally, audit
+from lanyard.flows.token_endpoint import Errand, Waiting
 from lanyard.flows.world import Record, World
 from lanyard.reasons import Reason
 from lanyard.rules.conditions import Status, Verdict
-from lanyard.rules.lifecycle import Acquire, Blocked, Publish, Rest, decide
+from lanyard.rules.lifecycle import Acquire, AwaitConsent, Blocked, Cause, Publish, Rest, decide
 from lanyard.rules.schedule import Backoff, Repairs, retry_at
-from lanyard.rules.status import View, connection_status, counted, moment
+from lanyard.rules.status import Consented, View, connection_status, counted, moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,9 @@ class Connect:
         world: World,
         gatherer: Gatherer,
         acquirer: Acquirer,
+        refresher: Refresher | None,
+        pages: Pages,
+        confirmer: Confirmer,
         publisher: Publisher,
         reporter: Reporter,
         tally: Tally,
@@ -58,6 +66,9 @@ class Connect:
         self._world = world
         self._gatherer = gatherer
         self._acquirer = acquirer
+        self._refresher = refresher
+        self._pages = pages
+        self._confirmer = confirmer
         self._publisher = publisher
         self._reporter = reporter
         self._tally = tally
@@ -78,11 +89,16 @@ class Connect:
             queue.at(key, now + self._pace.first)
             return
         decision = decide(gathered.facts, now)
+        if record.heard and isinstance(decision, Acquire):
+            await self._confirm(record, gathered.target, queue)
+            return
         cause = f" {decision.cause.name.lower()}" if isinstance(decision, Acquire) else ""
         self._tally.count("lanyard_reconciles", key.what.value, type(decision).__name__.lower() + cause)
         match decision:
             case Rest(until):
                 await self._report(record, gathered, Result(), until, queue)
+            case AwaitConsent():
+                await self._report(record, gathered, Result(), None, queue)
             case Blocked():
                 await self._report(record, gathered, Result(), now + self._pace.on_change, queue)
             case Publish() | Acquire():
@@ -96,13 +112,24 @@ class Connect:
                 record.nudged = False
                 await self._report(record, gathered, outcome, None, queue)
 
+    async def _confirm(self, record: Record, target: Target, queue: WorkQueue) -> None:
+        """Another process was at work until a moment ago: look before a request is spent, and decide anew."""
+        try:
+            await self._confirmer.confirm(record, target.name)
+        except KubernetesError as error:
+            pause = timedelta(seconds=error.retry_after or 0)
+            queue.at(record.key, self._clock() + max(self._pace.first, pause))
+        else:
+            queue.add(record.key)
+
     async def _act(
         self, record: Record, memory: Memory, gathered: Gathered, decision: Publish | Acquire
     ) -> Result | Waiting:
         read: dict[str, str] = {}
         try:
             if memory.received is None or isinstance(decision, Acquire):
-                waiting = await self._acquire(record, memory, gathered, read)
+                cause = decision.cause if isinstance(decision, Acquire) else Cause.FIRST
+                waiting = await self._acquire(record, memory, gathered, read, cause)
                 if waiting is not None:
                     return waiting
             return Result(acquired=await self._publish(record, memory, gathered.target))
@@ -114,11 +141,17 @@ class Connect:
         return Result(failure=failure, digest=digest_of(gathered.spec_text, gathered.inputs, read))
 
     async def _acquire(
-        self, record: Record, memory: Memory, gathered: Gathered, read: dict[str, str]
+        self, record: Record, memory: Memory, gathered: Gathered, read: dict[str, str], cause: Cause
     ) -> Waiting | None:
-        if gathered.plan is None or gathered.spec is None:
+        spec, plan = gathered.spec, gathered.plan
+        if plan is None or spec is None:
             raise LanyardError(Reason.INTERNAL_ERROR, fault="acquiring without a plan")
-        acquired = await self._acquirer.acquire(record, gathered.spec, gathered.plan, read)
+        if plan.method.name in GRANT_METHODS and self._refresher is not None:
+            published_at = moment(record.parsed_status().get("lastRefreshedAt"))
+            wish = Wish(anew=cause is Cause.ASKED, retry=cause is Cause.RETRY, published_at=published_at)
+            acquired = await self._refresher.renew(Errand(record, spec, plan, read), wish)
+        else:
+            acquired = await self._acquirer.acquire(Errand(record, spec, plan, read))
         if isinstance(acquired, Waiting):
             return acquired
         memory.received = replace(acquired, digest=digest_of(gathered.spec_text, gathered.inputs, acquired.read))
@@ -157,7 +190,8 @@ class Connect:
         now = self._clock()
         view = self._view(record, gathered, result, now)
         status, verdicts = connection_status(record.parsed_status(), view, now)
-        resting = gathered.facts.suspended or gathered.facts.problem is not None
+        facts = gathered.facts
+        resting = facts.suspended or facts.problem is not None or facts.awaiting is not None
         queue.at(record.key, _earliest(until, None if resting else view.next_at, _expiry(status, now)))
         await self._tell(record, status, verdicts, now, queue)
         if result.acquired is not None and result.acquired.digest != gathered.facts.inputs_digest:
@@ -231,6 +265,7 @@ class Connect:
             inputs_digest=facts.attempted_digest,
             failed_attempts=facts.failed_attempts,
             next_at=facts.next_refresh_at,
+            consented=self._consented(record, gathered, result),
         )
         if result.failure is not None:
             attempts = facts.failed_attempts + 1 if facts.attempted_digest == gathered.facts.inputs_digest else 1
@@ -239,17 +274,30 @@ class Connect:
         acquired = result.acquired
         if acquired is None or memory.written is None:
             return view
+        trouble = acquired.trouble
         return replace(
             view,
             acquired=True,
+            failure=trouble,
             published_version=memory.written.version.version,
             intact=True,
             inputs_digest=acquired.digest,
-            failed_attempts=0,
+            failed_attempts=facts.failed_attempts + 1 if trouble is not None else 0,
             next_at=acquired.window.next_at if acquired.window is not None else None,
             window=acquired.window,
             granted=acquired.granted,
             missing=acquired.missing,
+        )
+
+    def _consented(self, record: Record, gathered: Gathered, result: Result) -> Consented | None:
+        plan = gathered.plan
+        if plan is None or plan.method.name not in GRANT_METHODS:
+            return None
+        return Consented(
+            redirect_uri=self._pages.redirect_uri(plan.connector.name),
+            authorization_url=self._pages.start(record.key.namespace, record.key.name),
+            awaiting=gathered.facts.awaiting,
+            account=result.acquired.account if result.acquired is not None else None,
         )
 
 

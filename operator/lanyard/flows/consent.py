@@ -6,7 +6,6 @@ Callback: (4) same browser, same state, same approval, same Connection; (5) the 
 The operator will spend the code. The gateway knows no client secret and sees no token.
 """
 
-import hashlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,11 +17,12 @@ from pydantic import ValidationError
 from lanyard.api.connection import ConnectionSpec, Method
 from lanyard.api.meta import API_VERSION
 from lanyard.clients.kube import Kube
-from lanyard.connectors.selection import Plan, plan_for
+from lanyard.connectors.selection import Plan, pinned, plan_for
 from lanyard.connectors.templates import host_of
 from lanyard.errors import KubernetesError, LanyardError
 from lanyard.flows.browsers import new_browser
 from lanyard.flows.catalogue import Catalogue
+from lanyard.flows.pages import Pages
 from lanyard.flows.tally import audit
 from lanyard.flows.view import SeenConnection, View
 from lanyard.oauth.authorization import authorization_url, callback
@@ -51,6 +51,7 @@ class Trouble(StrEnum):
 
     NOT_FOUND = "not found"
     OTHER_METHOD = "other method"
+    LINK = "a link"
     SUSPENDED = "suspended"
     NOT_READY = "not ready"
     OPERATOR_AWAY = "operator away"
@@ -151,7 +152,7 @@ class ConsentFlow:
         self._catalogue = catalogue
         self._store = store
         self._clock = clock
-        self._gateway_url = gateway_url
+        self._pages = Pages(gateway_url)
         self._lease_path = f"/apis/coordination.k8s.io/v1/namespaces/{exchange_namespace}/leases/{LEASE}"
 
     async def look(self, namespace: str, name: str, browser: Browser | None) -> Standing:
@@ -190,13 +191,13 @@ class ConsentFlow:
         if user is None:
             raise ConsentRefusedError(Trouble.NOT_APPROVED, owner)
         state, verifier = _state(), _verifier(wanted.plan)
-        redirect_uri = self.redirect_uri(wanted.plan.connector.name)
+        redirect_uri = self._pages.redirect_uri(wanted.plan.connector.name)
         url = authorization_url(
             wanted.plan, client_id=wanted.client_id, redirect_uri=redirect_uri, state=state.reveal(), verifier=verifier
         )
         consent = Consent(
             connector=wanted.plan.connector.name,
-            connector_digest=_pinned(wanted.plan),
+            connector_digest=pinned(wanted.plan),
             client_id=wanted.client_id,
             redirect_uri=redirect_uri,
             scopes=wanted.plan.scopes,
@@ -258,9 +259,6 @@ class ConsentFlow:
             raise ConsentRefusedError(Trouble.NOT_FOUND, owner)
         return new_browser(uid=seen.uid, owner=owner, now=self._clock())
 
-    def redirect_uri(self, connector: str) -> str:
-        return f"{self._gateway_url}/oauth/callback/{connector}"
-
     def _standing(self, browser: Browser, record: ConsentRecord, seen: SeenConnection) -> Standing:
         error = record.consent.error if record.consent is not None else ""
         if record.outcome is not None or error:
@@ -270,6 +268,8 @@ class ConsentFlow:
     def _wanted(self, seen: SeenConnection) -> _Wanted:
         try:
             spec = seen.parsed()
+            if spec.link_to is not None:
+                raise ConsentRefusedError(Trouble.LINK, seen.owner)
             connector = self._catalogue.find(spec.connector)
             method = spec.auth.method or connector.spec.methods[0].name
             if method is not Method.AUTHORIZATION_CODE:
@@ -292,8 +292,8 @@ class ConsentFlow:
         if not began.is_still(
             generation=seen.generation,
             client_id=wanted.client_id,
-            connector_digest=_pinned(wanted.plan),
-            redirect_uri=self.redirect_uri(wanted.plan.connector.name),
+            connector_digest=pinned(wanted.plan),
+            redirect_uri=self._pages.redirect_uri(wanted.plan.connector.name),
         ):
             raise ConsentRefusedError(Trouble.CHANGED, seen.owner)
         return wanted.plan
@@ -334,12 +334,6 @@ def _details(wanted: _Wanted) -> Details:
         expected_account=wanted.spec.auth.expected_account or "",
         scopes=wanted.plan.scopes,
     )
-
-
-def _pinned(plan: Plan) -> str:
-    """What a consent under way depends on: all that a token does, and the page at which it was begun."""
-    page = plan.method.authorization.model_dump_json() if plan.method.authorization is not None else ""
-    return hashlib.sha256(f"{plan.connector.digest}\0{page}".encode()).hexdigest()[:16]
 
 
 def _expected_account(seen: SeenConnection) -> str:

@@ -7,10 +7,11 @@ provider is asked, and what is reported then is still what was acted upon.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from pydantic import ValidationError
 
-from lanyard.api.connection import BUILT, ConnectionSpec, secret_name
+from lanyard.api.connection import BUILT, GRANT_METHODS, ConnectionSpec, secret_name
 from lanyard.api.meta import misfit
 from lanyard.connectors.loader import Connector
 from lanyard.connectors.selection import Plan, plan_for
@@ -21,10 +22,22 @@ from lanyard.flows.inputs import Input, digest_of, inputs_of
 from lanyard.flows.keys import Key, What
 from lanyard.flows.publish import Publisher, Target, Written
 from lanyard.flows.world import Record, World
-from lanyard.reasons import Reason
+from lanyard.reasons import Condition, Reason
 from lanyard.rules.lifecycle import Facts, PublishedFacts
 from lanyard.rules.schedule import Backoff, Repairs
 from lanyard.rules.status import counted, moment
+
+OUTCOMES = frozenset(
+    {
+        Reason.AUTHORIZATION_FAILED,
+        Reason.CONSENT_DENIED,
+        Reason.ACCOUNT_MISMATCH,
+        Reason.AUTHORIZATION_EXPIRED,
+        Reason.AUTHORIZATION_LOST,
+        Reason.AUTHORIZATION_OUTDATED,
+    }
+)
+"""How a consent can end that brought no grant: told until the next one."""
 
 
 @dataclass(slots=True)
@@ -66,9 +79,11 @@ class Gatherer:
         publisher: Publisher,
         pace: Backoff,
         clock: Callable[[], datetime],
+        takes_consents: bool,
     ) -> None:
         self._world = world
         self._catalogue = catalogue
+        self._takes_consents = takes_consents
         self._publisher = publisher
         self._pace = pace
         self._clock = clock
@@ -78,8 +93,13 @@ class Gatherer:
         text, generation = record.spec, record.generation
         spec, connector, plan, problem = self._understand(record)
         target = Target(secret_name(record.key.name, spec), spec.secret.type) if spec is not None else Target("", "")
+        is_granted = plan is not None and plan.method.name in GRANT_METHODS
         inputs = inputs_of(record.key.namespace, spec, connector, self._world) if spec is not None else ()
+        grant = self._world.grant_of(record.key, record.uid) if is_granted else None
+        if grant is not None:
+            inputs = (*inputs, Input("grant", grant.consented))
         status = record.parsed_status()
+        awaiting, ended = self._awaiting(record, status) if is_granted else (None, False)
         ours = self._world.published.get(Key(What.SECRET, record.key.namespace, target.name))
         written = memory.written.version.uid if memory.written is not None else ""
         published = ours if ours is not None and (ours.owner == record.uid or ours.uid == written) else None
@@ -104,6 +124,8 @@ class Gatherer:
             repairs_from=memory.repairs.not_before(self._pace)
             if memory.repairs is not None and generation == status.get("observedGeneration")
             else None,
+            awaiting=awaiting,
+            grant_ended=ended,
         )
         version = published.version if published is not None else None
         return Gathered(spec, text, generation, plan, inputs, target, version, facts)
@@ -122,9 +144,32 @@ class Gatherer:
         try:
             _refuse_own_secret(record.key.name, spec)
             _refuse_unbuilt(spec, connector)
-            return spec, connector, plan_for(spec, connector), None
+            return spec, connector, self._plan(spec, connector), None
         except LanyardError as error:
             return spec, connector, None, error
+
+    def _plan(self, spec: ConnectionSpec, connector: Connector) -> Plan:
+        plan = plan_for(spec, connector)
+        if plan.method.name in GRANT_METHODS and not self._takes_consents:
+            raise SpecError(Reason.CONSENT_NOT_SET_UP, method=plan.method.name)
+        return plan
+
+    def _awaiting(self, record: Record, status: dict[str, Any]) -> tuple[LanyardError | None, bool]:
+        """Why only a person can go on, and whether that is because a grant is over."""
+        grant = self._world.grant_of(record.key, record.uid)
+        if grant is not None:
+            return (LanyardError(_ending(grant.ended)), True) if grant.ended else (None, False)
+        if self._world.adoption_of(record.key, record.uid) is not None:
+            return None, False
+        if record.declined is not None:
+            return record.declined, False
+        if self._world.grants.get(record.key):
+            return LanyardError(Reason.STATE_NOT_ADOPTED), False
+        told = (one["reason"] for one in status.get("conditions") or () if one["type"] == Condition.AUTHORIZED.value)
+        before = next(told, "")
+        # What exactly failed is said by the condition, which is carried along.
+        error = LanyardError(Reason(before), why="told before") if before in OUTCOMES else None
+        return error or LanyardError(Reason.AUTHORIZATION_REQUIRED), False
 
     async def _is_intact(
         self, record: Record, memory: Memory, target: Target, version: str, status: dict[str, object]
@@ -138,6 +183,11 @@ class Gatherer:
             memory.intact_version = version
             return True
         return False
+
+
+def _ending(reason: str) -> Reason:
+    """An end whose reason only a newer version knows is an end all the same."""
+    return Reason(reason) if reason in set(Reason) else Reason.GRANT_REVOKED
 
 
 def _refuse_unbuilt(spec: ConnectionSpec, connector: Connector) -> None:

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -21,7 +22,7 @@ from lanyard.flows.keys import Key, What
 from lanyard.flows.world import Record, Sources, World
 
 # Free text and the switch change nothing about the credential.
-_IRRELEVANT = ("displayName", "description", "suspend")
+_IRRELEVANT = ("displayName", "description", "suspend", "deletionPolicy")
 
 
 def asset_key(namespace: str, source: CredentialSource) -> Key | None:
@@ -42,13 +43,26 @@ def sources_of(key: Key, spec: Mapping[str, Any]) -> Sources:
             auth = spec.get("vault", {}).get("auth", {})
             ref = auth.get("tokenSecretRef") or auth.get("appRole", {}).get("secretIdRef")
             return (Key(What.SECRET, ref["namespace"], ref["name"]),) if ref else ()
-        case What.CONNECTOR | What.SECRET:
+        case What.CONNECTOR | What.SECRET | What.CONSENT:
             return ()
 
 
+def published_key(key: Key, spec: Mapping[str, Any]) -> Key:
+    """The Secret that a Connection publishes; from the bare spec."""
+    return Key(What.SECRET, key.namespace, (spec.get("secret") or {}).get("name") or f"{key.name}-token")
+
+
+def link_target(record: Record) -> Key | None:
+    """The Connection that a link names; None for a Connection that is no link."""
+    return next((source for source in record.sources if source.what is What.CONNECTION), None)
+
+
 def _connection_sources(key: Key, spec: Mapping[str, Any]) -> set[Key]:
-    target = (spec.get("secret") or {}).get("name") or f"{key.name}-token"
-    found = {Key(What.CONNECTOR, "", spec.get("connector", "")), Key(What.SECRET, key.namespace, target)}
+    target, link = published_key(key, spec), spec.get("linkTo")
+    if link:
+        # What the other one publishes is not named here: that one tells when it has changed.
+        return {Key(What.CONNECTION, link["namespace"], link["name"]), target}
+    found = {Key(What.CONNECTOR, "", spec.get("connector", "")), target}
     for source in (spec.get("credentials") or {}).values():
         asset, secret = source.get("credentialAssetRef"), source.get("secretRef")
         if asset:
@@ -108,34 +122,34 @@ def _asset_input(name: str, namespace: str, key: Key, world: World) -> Input:
     record = world.get(key)
     if record is None:
         return Input(name, "absent")
-    parts = [record.uid, str(record.generation), _admission(namespace, record, world)]
+    parts = [record.uid, str(record.generation), admission(namespace, record, world)]
     for source in record.sources:
         if source.what is What.SECRET:
             return _secret_input(name, "/".join(parts), source, world)
         store = world.get(source)
         if store is None:
             return Input(name, "/".join((*parts, "absent")))
-        parts += [store.uid, str(store.generation), _store_admission(record.key.namespace, store, world)]
+        parts += [store.uid, str(store.generation), _verdict(store, record.key.namespace, world)]
     return Input(name, "/".join(parts), world.asset_versions.get(key, ""), in_store=True)
 
 
-def _admission(namespace: str, asset: Record, world: World) -> str:
-    """Whether the asset admits a namespace: the verdict and not the labels, most of which say nothing about it."""
-    if asset.key.namespace == namespace:
-        return "own"
-    grant = json.loads(asset.spec).get("allowedNamespaces")
-    return _verdict(grant, namespace, world)
+def admission(namespace: str, shared: Record, world: World) -> str:
+    """Whether an asset or a Connection admits a namespace: `own`, `admitted` or `refused`.
+
+    The verdict and not the labels, most of which say nothing about it.
+    """
+    return "own" if shared.key.namespace == namespace else _verdict(shared, namespace, world)
 
 
-def _store_admission(namespace: str, store: Record, world: World) -> str:
-    return _verdict(json.loads(store.spec).get("allowedNamespaces"), namespace, world)
+def _verdict(owner: Record, namespace: str, world: World) -> str:
+    grant = _grant(owner.spec)
+    return "admitted" if grant is not None and grant.admits(namespace, world.namespaces.get(namespace)) else "refused"
 
 
-def _verdict(grant: Mapping[str, Any] | None, namespace: str, world: World) -> str:
+@lru_cache(maxsize=1024)
+def _grant(spec: bytes) -> NamespaceGrant | None:
+    """Parsed once for each generation of an asset or a store, whose text is another; not in every pass of its users."""
     try:
-        admits = grant is not None and NamespaceGrant.model_validate(grant).admits(
-            namespace, world.namespaces.get(namespace)
-        )
+        return NamespaceGrant.model_validate(json.loads(spec).get("allowedNamespaces"))
     except ValidationError:
-        admits = False
-    return "admitted" if admits else "refused"
+        return None

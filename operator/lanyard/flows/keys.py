@@ -5,13 +5,14 @@ from typing import NamedTuple
 
 
 class What(StrEnum):
-    """The kinds that Lanyard reconciles, and Secrets, which it only reads."""
+    """The kinds that Lanyard reconciles; Secrets, which it only reads; and consents, which it spends once."""
 
     CONNECTION = "Connection"
     CONNECTOR = "Connector"
     STORE = "CredentialStore"
     ASSET = "CredentialAssetRef"
     SECRET = "Secret"
+    CONSENT = "consent record"
 
 
 class Key(NamedTuple):

@@ -1,9 +1,11 @@
 """What the metadata watches write into the world: versions of Secrets and labels of namespaces, never their data."""
 
+import sys
 from typing import Any
 
 from lanyard.flows.keys import Key, What
-from lanyard.flows.world import SecretVersion, World
+from lanyard.flows.world import GrantSeen, SecretVersion, World
+from lanyard.stores.grants import Held
 
 
 class ReadableSecrets:
@@ -76,6 +78,66 @@ class PublishedSecrets:
     def _wake(self, one: SecretVersion) -> None:
         for key in self._world.dependents(Key(What.SECRET, one.namespace, one.name)):
             self._world.wake(key)
+
+
+class StoredGrants:
+    """Mirror of the state Secrets' metadata: a consent, its end, or its loss wakes the Connection it belongs to."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def slim(self, metadata: dict[str, Any]) -> tuple[Key, GrantSeen]:
+        held = Held.of(metadata)
+        namespace, _, name = held.owner.partition("/")
+        key = Key(What.CONNECTION, sys.intern(namespace), name)
+        return key, GrantSeen(held.name, sys.intern(held.uid), held.consented, held.ended, held.adopt_for)
+
+    def replace(self, everything: list[tuple[Key, GrantSeen]], version: str) -> None:  # noqa: ARG002 - names only
+        now: dict[Key, tuple[GrantSeen, ...]] = {}
+        for key, one in everything:
+            now[key] = (*now.get(key, ()), one)
+        before, self._world.grants = self._world.grants, now
+        for key in before.keys() | now.keys():
+            if set(before.get(key, ())) != set(now.get(key, ())):
+                self._world.wake(key)
+
+    def change(self, change: tuple[Key, GrantSeen]) -> None:
+        key, one = change
+        before = self._world.grants.get(key, ())
+        if one not in before:
+            self._world.grants[key] = (*(other for other in before if other.name != one.name), one)
+            self._world.wake(key)
+
+    def forget(self, change: tuple[Key, GrantSeen]) -> None:
+        key, one = change
+        left = tuple(other for other in self._world.grants.get(key, ()) if other.name != one.name)
+        if left:
+            self._world.grants[key] = left
+        else:
+            self._world.grants.pop(key, None)
+        self._world.wake(key)
+
+
+class OpenConsents:
+    """Mirror of the consent records that the provider has answered and nobody has finished."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def slim(self, metadata: dict[str, Any]) -> Key:
+        return Key(What.CONSENT, "", metadata["name"])
+
+    def replace(self, everything: list[Key], version: str) -> None:  # noqa: ARG002 - names only
+        self._world.consents = set(everything)
+        for key in everything:
+            self._world.wake(key)
+
+    def change(self, one: Key) -> None:
+        self._world.consents.add(one)
+        self._world.wake(one)
+
+    def forget(self, one: Key) -> None:
+        self._world.consents.discard(one)
 
 
 class Namespaces:

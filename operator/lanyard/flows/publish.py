@@ -5,6 +5,8 @@
 3. ours after all → apply with its uid; a stranger's → `SecretConflict`
 4. keys that an earlier method left behind are removed
 5. after a rename, our Secret under the old name is deleted
+
+And take it away again: what a link may no longer use.
 """
 
 from dataclasses import dataclass
@@ -51,9 +53,8 @@ class Publisher:
         self, record: Record, target: Target, content: Content, previous_name: str | None, before: Written | None
     ) -> Written:
         """PublishError when it cannot be written now. What was written `before` is ours whatever it looks like now."""
-        written = before.version.uid if before is not None else ""
         try:
-            secret = await self._write(record, target, content, written)
+            secret = await self._write(record, target, content, before)
             stale = leftover_keys(secret, content)
             if stale:
                 secret = await self._kube.remove_keys(_path(record, target.name), secret, stale)
@@ -81,10 +82,36 @@ class Publisher:
             and self._fingerprint(secret, written.keys) == written.fingerprint
         )
 
-    async def _write(self, record: Record, target: Target, content: Content, written: str) -> dict[str, Any]:
-        path = _path(record, target.name)
+    def standing(self, record: Record, target: Target, before: Written | None) -> SecretVersion | None:
+        """Our Secret as the watch shows it, None when there is none. What was written `before` is ours in any case."""
         known = self._world.published.get(Key(What.SECRET, record.key.namespace, target.name))
-        uid = known.uid if known is not None and (known.owner == record.uid or known.uid == written) else None
+        return known if known is not None and _is_known_as_ours(known, record, before) else None
+
+    async def withdraw(self, record: Record, noted: str, before: Written | None) -> int:
+        """Delete every Secret that was published for a Connection, whatever its name; returns how many.
+
+        `noted` is the name in the status: the watch does not tell of a Secret that has lost our label.
+        """
+        known = {
+            one.name: one.uid
+            for one in self._world.published.values()
+            if one.namespace == record.key.namespace and _is_known_as_ours(one, record, before)
+        }
+        try:
+            if noted and noted not in known:
+                metadata = await self._metadata(record, noted)
+                if metadata is not None and (is_ours(metadata, record.uid) or metadata["uid"] == _uid_of(before)):
+                    known[noted] = str(metadata["uid"])
+            for name, uid in known.items():
+                await self._remove(record, name, uid)
+        except KubernetesError as error:
+            raise _refused(error, noted) from None
+        return len(known)
+
+    async def _write(self, record: Record, target: Target, content: Content, before: Written | None) -> dict[str, Any]:
+        path = _path(record, target.name)
+        known = self.standing(record, target, before)
+        uid = known.uid if known is not None else None
         refused_with = 0
         for _ in range(ROUNDS):
             body = _body(record, target, content, uid)
@@ -96,33 +123,51 @@ class Publisher:
                 if error.code not in {404, 409, 422}:
                     raise
                 refused_with = error.code
-                uid = await self._our_uid(record, target, path, written)
+                uid = await self._our_uid(record, target, before)
         raise PublishError(Reason.SECRET_REFUSED, secret=target.name, status=refused_with)
 
-    async def _our_uid(self, record: Record, target: Target, path: str, written: str) -> str | None:
+    async def _our_uid(self, record: Record, target: Target, before: Written | None) -> str | None:
         """The uid of our Secret, None when there is none, `SecretConflict` when it is a stranger's."""
+        metadata = await self._metadata(record, target.name)
+        if metadata is None:
+            return None
+        if not is_ours(metadata, record.uid) and metadata["uid"] != _uid_of(before):
+            raise PublishError(Reason.SECRET_CONFLICT, secret=target.name)
+        return str(metadata["uid"])
+
+    async def _metadata(self, record: Record, name: str) -> dict[str, Any] | None:
+        """A Secret's metadata, None when it is not there."""
         try:
-            metadata = (await self._kube.get(path, metadata_only=True))["metadata"]
+            metadata: dict[str, Any] = (await self._kube.get(_path(record, name), metadata_only=True))["metadata"]
         except KubernetesError as error:
             if error.code == 404:
                 return None
             raise
-        if not is_ours(metadata, record.uid) and metadata["uid"] != written:
-            raise PublishError(Reason.SECRET_CONFLICT, secret=target.name)
-        return str(metadata["uid"])
+        return metadata
 
     async def _remove_former(self, record: Record, name: str) -> None:
         former = self._world.published.get(Key(What.SECRET, record.key.namespace, name))
         if former is not None and former.owner == record.uid:
-            try:
-                await self._kube.delete(_path(record, name), uid=former.uid)
-            except KubernetesError as error:
-                if error.code not in {404, 409}:
-                    raise
+            await self._remove(record, name, former.uid)
+
+    async def _remove(self, record: Record, name: str, uid: str) -> None:
+        try:
+            await self._kube.delete(_path(record, name), uid=uid)
+        except KubernetesError as error:
+            if error.code not in {404, 409}:
+                raise
 
     def _fingerprint(self, secret: dict[str, Any], keys: frozenset[str]) -> bytes:
         data = {name: value for name, value in (secret.get("data") or {}).items() if name in keys}
         return fingerprint(data, secret.get("type", ""), self._key)
+
+
+def _uid_of(before: Written | None) -> str:
+    return before.version.uid if before is not None else ""
+
+
+def _is_known_as_ours(known: SecretVersion, record: Record, before: Written | None) -> bool:
+    return known.owner == record.uid or known.uid == _uid_of(before)
 
 
 @lru_cache(maxsize=256)

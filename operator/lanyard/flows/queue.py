@@ -45,6 +45,10 @@ class WorkQueue:
         self._earlier = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
+        self._open = asyncio.Event()
+        self._open.set()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._turn = 0
         self.faults = 0
 
@@ -55,13 +59,16 @@ class WorkQueue:
     def in_flight(self) -> int:
         return len(self._busy)
 
-    def add(self, key: Key, *, due: bool = False) -> None:
-        """Work on a key soon. Adding a key that already waits changes nothing."""
+    def add(self, key: Key, *, due: bool = False, first: bool = False) -> None:
+        """Work on a key soon; `first`, ahead of all others. Adding a key that already waits changes nothing."""
         if key in self._busy:
             self._again.add(key)
         elif key not in self._waiting:
             self._waiting.add(key)
-            (self._due if due else self._changed).append(key)
+            if first:
+                self._changed.appendleft(key)
+            else:
+                (self._due if due else self._changed).append(key)
             self._ready.release()
 
     def at(self, key: Key, when: datetime | None) -> None:
@@ -88,9 +95,35 @@ class WorkQueue:
         self._tasks = [asyncio.create_task(self._worker(), name=f"worker-{n}") for n in range(self._workers)]
         self._tasks.append(asyncio.create_task(self._timer(), name="timer"))
 
+    def pause(self) -> None:
+        """Begin nothing until `resume`; what is in flight goes on, and what is added waits."""
+        if not self._stopping:
+            self._open.clear()
+
+    def resume(self) -> None:
+        self._open.set()
+
+    async def idle(self) -> None:
+        """Wait until nothing is in flight."""
+        await self._idle.wait()
+
+    def clear(self) -> None:
+        """Forget all that waits and every appointment."""
+        for forgotten in (
+            self._changed,
+            self._due,
+            self._waiting,
+            self._again,
+            self._heap,
+            self._times,
+            self._due_since,
+        ):
+            forgotten.clear()
+
     async def drain(self, deadline: float) -> int:
         """Begin nothing new, let what is in flight finish; returns how many did not within `deadline` seconds."""
         self._stopping = True
+        self._open.set()
         self._tasks[-1].cancel()
         for _ in range(self._workers):
             self._ready.release()
@@ -103,12 +136,16 @@ class WorkQueue:
     async def _worker(self) -> None:
         while True:
             await self._ready.acquire()
+            await self._open.wait()
             if self._stopping:
                 return
             key = self._next()
+            if key is None:
+                continue
             self._waiting.discard(key)
             self._due_since.pop(key, None)
             self._busy.add(key)
+            self._idle.clear()
             try:
                 await self._work(key)
             except asyncio.CancelledError:
@@ -121,6 +158,8 @@ class WorkQueue:
                 self._fault(key, type(error))
             finally:
                 self._busy.discard(key)
+                if not self._busy:
+                    self._idle.set()
                 if key in self._again:
                     self._again.discard(key)
                     self.add(key)
@@ -131,11 +170,12 @@ class WorkQueue:
         _log.error("work failed", extra={"key": str(key), "fault": fault.__name__})
         self.at(key, self._clock() + PAUSE_AFTER_FAULT)
 
-    def _next(self) -> Key:
+    def _next(self) -> Key | None:
+        """None when what waited was forgotten meanwhile."""
         self._turn = (self._turn + 1) % KEPT_FOR_DUE
         if self._due and (not self._changed or self._turn == 0):
             return self._due.popleft()
-        return self._changed.popleft()
+        return self._changed.popleft() if self._changed else None
 
     async def _timer(self) -> None:
         while True:

@@ -11,6 +11,7 @@ from lanyard.errors import KubernetesError
 from lanyard.flows.keys import Key, What
 from lanyard.flows.sweep import object_path
 from lanyard.flows.world import Record, World
+from lanyard.reasons import Reason
 from lanyard.rules.conditions import Status, Verdict, changes
 
 _log = logging.getLogger(__name__)
@@ -35,8 +36,12 @@ class Reporter:
         """
         if status == record.parsed_status() and record.told is None:
             return None
-        told = record.told if record.told is not None else record.status
+        # Until the API server has taken the new one, also when this process has to step back.
+        told = record.told = record.told if record.told is not None else record.status
         record.status = json.dumps(status, separators=(",", ":")).encode()
+        if record.key.what is What.CONNECTION:
+            # Links follow what a Connection says of its Secret, and read it when it says so.
+            self._world.touch(record.key)
         metadata = {"name": record.key.name, "uid": record.uid}
         if record.key.namespace:
             metadata["namespace"] = record.key.namespace
@@ -47,7 +52,7 @@ class Reporter:
             if error.code == 404 and await self._is_gone(record):
                 self._world.forget(record.key, record.uid)
                 return None
-            record.told, record.refused = told, record.refused + 1
+            record.refused += 1
             _log.warning("status not written", extra={"object": str(record.key), "status": error.code})
             pause = FIRST_PAUSE * (1 << min(record.refused - 1, 8))
             return max(min(pause, LONGEST_PAUSE), timedelta(seconds=error.retry_after or 0))
@@ -67,6 +72,10 @@ class Reporter:
         except KubernetesError as error:
             return error.code == 404
         return bool(metadata["uid"] != record.uid)
+
+    async def announce(self, record: Record, reason: Reason, message: str, *, warning: bool, now: datetime) -> None:
+        """An Event about something that no condition tells of."""
+        await self._post(record, reason.value, message, warning=warning, now=now)
 
     async def _post(self, record: Record, reason: str, message: str, *, warning: bool, now: datetime) -> None:
         """An Event is a courtesy: when it cannot be posted, the status still says it all."""

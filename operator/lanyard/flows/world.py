@@ -6,11 +6,12 @@ would not fit the budget. Nothing here is secret.
 
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-from lanyard.api.meta import REFRESH_ANNOTATION
+from lanyard.api.meta import FINALIZER, REFRESH_ANNOTATION
+from lanyard.errors import LanyardError
 from lanyard.flows.keys import Key, What
 from lanyard.rules.status import moment
 
@@ -41,6 +42,19 @@ class SecretVersion:
         return cls(place, metadata["name"], metadata["uid"], metadata["resourceVersion"], owner)
 
 
+class GrantSeen(NamedTuple):
+    """A state Secret as its metadata shows it. `consented` tells one consent from the next, and a refresh changes
+    none of this.
+    """
+
+    name: str
+    uid: str
+    """That of the Connection it is bound to."""
+    consented: str
+    ended: str
+    adopt_for: str
+
+
 @dataclass(slots=True)
 class Record:
     """One object of ours. `memory` is whatever the flow that reconciles it needs to remember in this process."""
@@ -60,6 +74,10 @@ class Record:
     """The status that the API server took last, while it has not taken `status`."""
     refused: int = 0
     """Writes of the status that the API server refused in a row."""
+    declined: LanyardError | None = None
+    """How the last consent ended, when it brought no grant."""
+    heard: bool = False
+    """True while its status is another process's, as the watch told it: that may be late."""
     memory: Any = None
 
     def parsed_status(self) -> dict[str, Any]:
@@ -74,19 +92,36 @@ class World:
     wake: Callable[[Key], None]
     sources_of: Callable[[Key, dict[str, Any]], Sources]
     objects: dict[What, dict[Key, Record]] = field(
-        default_factory=lambda: {what: {} for what in What if what is not What.SECRET}
+        default_factory=lambda: {what: {} for what in What if what not in {What.SECRET, What.CONSENT}}
     )
+    leaving: dict[Key, Record] = field(default_factory=dict)
+    """Connections that are being deleted and wait for us to take their grant back."""
     namespaces: dict[str, dict[str, str]] = field(default_factory=dict)
     readable: dict[Key, SecretVersion] = field(default_factory=dict)
     published: dict[Key, SecretVersion] = field(default_factory=dict)
+    grants: dict[Key, tuple[GrantSeen, ...]] = field(default_factory=dict)
+    """State Secrets by the Connection that they name: its own, and those of namesakes and other installs."""
+    consents: set[Key] = field(default_factory=set)
+    """Records of consents that the provider has answered and that nobody has finished."""
     asset_versions: dict[Key, str] = field(default_factory=dict)
     """Version in the store that was seen last, by asset."""
+    following: bool = False
+    """True while another process may be at work: every event then makes its object anew, for statuses are news."""
+    followed: int = 0
+    """How often that began."""
     _dependents: dict[Key, set[Key]] = field(default_factory=dict)
     _gone: set[str] | None = None
     """uids forgotten since a full list began; None while none is under way."""
 
     def get(self, key: Key) -> Record | None:
         return self.objects[key.what].get(key)
+
+    def grant_of(self, key: Key, uid: str) -> GrantSeen | None:
+        return next((one for one in self.grants.get(key, ()) if one.uid == uid), None)
+
+    def adoption_of(self, key: Key, uid: str) -> GrantSeen | None:
+        """One that the platform has given to this Connection."""
+        return next((one for one in self.grants.get(key, ()) if one.adopt_for == uid), None)
 
     def begin_list(self) -> None:
         self._gone = set()
@@ -105,9 +140,14 @@ class World:
         key = Key(what, sys.intern(metadata.get("namespace", "")), metadata["name"])
         if metadata.get("deletionTimestamp"):
             self.forget(key, metadata["uid"])
+            if FINALIZER in (metadata.get("finalizers") or ()):
+                self._leave(key, body)
             return
         known = self.objects[what].get(key)
         asked = (metadata.get("annotations") or {}).get(REFRESH_ANNOTATION, "")
+        if self.following:
+            self._make(key, body, known, asked, heard=True)
+            return
         if known is not None and known.uid == metadata["uid"] and known.generation >= metadata.get("generation", 0):
             if known.generation == metadata.get("generation", 0) and asked != known.asked:
                 known.asked, known.ask = asked, bool(asked)
@@ -118,27 +158,59 @@ class World:
             record = known
             record.generation, record.spec = metadata.get("generation", 0), _text(spec)
             record.ask = record.ask or (bool(asked) and asked != record.asked)
+            record.asked = asked
+            self._link(record, self.sources_of(key, spec))
         else:
-            if known is not None:
-                self._unlink(known)
-                self.asset_versions.pop(key, None)
-            status = body.get("status") or {}
-            record = Record(key, sys.intern(metadata["uid"]), metadata.get("generation", 0), _text(spec), _text(status))
-            self.objects[what][key] = record
-            # Statuses have whole seconds: what was fetched in the second of the question has answered it.
-            when, refreshed = moment(asked), moment(status.get("lastRefreshedAt"))
-            record.ask = when is not None and refreshed is not None and when > refreshed
-            if what is What.ASSET and "version" in status:
-                self.asset_versions[key] = status["version"]
-        record.asked = asked
-        self._link(record, self.sources_of(key, spec))
+            self._make(key, body, known, asked, heard=False)
         self.wake(key)
         self.touch(key)
+
+    def _make(self, key: Key, body: dict[str, Any], known: Record | None, asked: str, *, heard: bool) -> None:
+        metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
+        if known is not None:
+            self._unlink(known)
+            self.asset_versions.pop(key, None)
+        record = Record(key, sys.intern(metadata["uid"]), metadata.get("generation", 0), _text(spec), _text(status))
+        record.heard, record.asked = heard, asked
+        self.objects[key.what][key] = record
+        # Statuses have whole seconds: what was fetched in the second of the question has answered it.
+        when, refreshed = moment(asked), moment(status.get("lastRefreshedAt"))
+        record.ask = when is not None and refreshed is not None and when > refreshed
+        if key.what is What.ASSET and "version" in status:
+            self.asset_versions[key] = status["version"]
+        self._link(record, self.sources_of(key, spec))
+
+    def confirm(self, record: Record, body: dict[str, Any]) -> None:
+        """What the API server said of an object when it was asked for this one."""
+        if self.get(record.key) is record:
+            asked = (body["metadata"].get("annotations") or {}).get(REFRESH_ANNOTATION, "")
+            self._make(record.key, body, record, asked, heard=False)
+
+    def follow(self) -> None:
+        """Another process is at work: what this one remembers of its own work ends to be true."""
+        self.following = True
+        self.followed += 1
+        for record in self._records():
+            record.memory, record.told, record.refused, record.heard = None, None, 0, True
+
+    def lead(self, *, unbroken: bool) -> None:
+        """From now on this process is at work. `unbroken`: nobody else was since the first object was seen."""
+        self.following = False
+        if unbroken:
+            for record in self._records():
+                record.heard = False
+
+    def _records(self) -> Iterator[Record]:
+        for objects in self.objects.values():
+            yield from objects.values()
 
     def forget(self, key: Key, uid: str | None = None) -> None:
         """An object is gone. With a uid, only that one: a namesake that came after it stays."""
         if uid is not None and self._gone is not None:
             self._gone.add(uid)
+        leaving = self.leaving.get(key)
+        if leaving is not None and uid in {None, leaving.uid}:
+            del self.leaving[key]
         record = self.objects[key.what].get(key)
         if record is None or (uid is not None and record.uid != uid):
             return
@@ -147,6 +219,19 @@ class World:
         self.asset_versions.pop(key, None)
         self.wake(key)
         self.touch(key)
+
+    def _leave(self, key: Key, body: dict[str, Any]) -> None:
+        metadata = body["metadata"]
+        record = Record(
+            key,
+            metadata["uid"],
+            metadata.get("generation", 0),
+            _text(body.get("spec") or {}),
+            _text(body.get("status") or {}),
+        )
+        record.asked = metadata["deletionTimestamp"]
+        self.leaving[key] = record
+        self.wake(key)
 
     def retain(self, before: Iterable[Key], seen: set[Key]) -> int:
         """After a full list: forget what was known before it began and is not in it. Returns how many."""
@@ -168,6 +253,8 @@ class World:
 
     def touch(self, source: Key) -> None:
         """Something changed: wake all that is made from it, also through assets."""
+        if self.following:
+            return
         for key in self.dependents(source):
             self.wake(key)
             if key.what is not What.CONNECTION:
@@ -175,6 +262,8 @@ class World:
 
     def nudge(self, source: Key) -> None:
         """Something works again: what failed on it need not wait for its back-off to end."""
+        if self.following:
+            return
         for key in self.dependents(source):
             record = self.get(key)
             if record is not None:

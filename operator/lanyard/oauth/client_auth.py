@@ -65,6 +65,12 @@ def prove(
     return Proof(parameters, {})
 
 
+def proof_of(plan: Plan) -> str:
+    """What the client proves itself with, or signs its grant with, in words."""
+    words = {CLIENT_SECRET: "client secret", PRIVATE_KEY: "private key"}
+    return " or the ".join(word for field, word in words.items() if field in plan.required) or "lack of a secret"
+
+
 def basic(plan: Plan, client_id: str, client_secret: str) -> str:
     """RFC 6749 2.3.1 form-encodes both first; without that a colon would end the id (RFC 7617 2)."""
     auth = plan.method.client_auth

@@ -12,7 +12,7 @@ from lanyard.connectors.parameters import accept
 from lanyard.connectors.selection import Plan
 from lanyard.connectors.templates import host_of
 from lanyard.errors import LanyardError, ProviderError
-from lanyard.oauth.client_auth import Moment, prove
+from lanyard.oauth.client_auth import Moment, proof_of, prove
 from lanyard.oauth.documents import Document, first
 from lanyard.oauth.lifetimes import number
 from lanyard.oauth.responses import document_of, error_code_of, failure_of
@@ -92,7 +92,7 @@ def parse_device(plan: Plan, status: int, headers: Mapping[str, str], body: byte
     document = document_of(headers, body)
     reason = failure_of(plan, status, document)
     if reason is not None:
-        raise ProviderError(reason, host=host, status=status)
+        raise ProviderError(reason, host=host, status=status, proof=proof_of(plan))
     found = _device_code(document, now) if document is not None else None
     if found is None:
         raise ProviderError(Reason.PROVIDER_ANSWER_INVALID, host=host, status=status)

@@ -24,14 +24,13 @@ from lanyard.connectors.templates import (
 )
 from lanyard.errors import ProviderError, SpecError
 from lanyard.oauth.documents import MISSING, Document, first, parse_object
-from lanyard.oauth.responses import BODY_LIMIT, captured_from, plain
+from lanyard.oauth.responses import BODY_LIMIT, account_of, captured_from, plain
 from lanyard.oauth.wire import WireRequest, filled, header_values, strict_query, with_query
 from lanyard.reasons import Reason
 from lanyard.sensitive import Sensitive
 
 Known = Mapping[str, Sensitive | str]
 
-ACCOUNT_LIMIT = 256
 MOST_ITEMS = 1000
 _ANY_ADDRESS = Parameter(type=ParameterType.URL, any_host=True)
 _JSON_TEXT = re.compile(r'[^"\\\x00-\x1f]*')
@@ -84,14 +83,8 @@ def verification_verdict(verification: Verification, status: int, body: bytes) -
             return Verdict.UNKNOWN
 
 
-def account_of(identity: Identity, unverified_document: Document) -> str:
-    """A name to show: printable, one line, at most 256 characters; "" when there is none."""
-    text = plain(first(unverified_document, identity.account)) or ""
-    return text if len(text) <= ACCOUNT_LIMIT and text.isprintable() else ""
-
-
 def account_in(identity: Identity, status: int, body: bytes) -> str:
-    """The same from the answer to the identity request; an answer that failed names nobody."""
+    """Whom the answer to the identity request names; one that failed names nobody."""
     document = _listed(body) if 200 <= status <= 299 else None
     return account_of(identity, document) if document is not None else ""
 

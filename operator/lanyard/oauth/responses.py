@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from lanyard.api.connection import GRANT_METHODS, Method
-from lanyard.api.exchange import ErrorClass, ErrorRule, TokenResponse
+from lanyard.api.exchange import ErrorClass, ErrorRule, Identity, TokenResponse
 from lanyard.connectors.parameters import accept
 from lanyard.connectors.selection import Plan, learned_of
 from lanyard.errors import ProviderError
+from lanyard.oauth.client_auth import proof_of
 from lanyard.oauth.documents import MISSING, Document, first, parse_form, parse_object
 from lanyard.oauth.lifetimes import expiry_of, http_date, refresh_expiry_of, skew_of
 from lanyard.reasons import Reason
@@ -25,6 +26,7 @@ BODY_LIMIT = 256 * 1024
 TOKEN_LIMIT = 64 * 1024
 TEXT_LIMIT = 1024
 SCOPES_LIMIT = 128
+ACCOUNT_LIMIT = 256
 LONGEST_WAIT = 3600.0
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _CODE = re.compile(r"[\x20-\x7e]+")  # RFC 6749 appendix A.17
@@ -54,7 +56,8 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A live token. Times are aware; `expires_at` is None when it does not expire, `scope` when none was named.
+    """A live token. Times are aware; `expires_at` is None when it does not expire, `scope` when none was named, which
+    means all that were asked for (RFC 6749 5.1).
 
     `skew` is the provider's clock minus ours, in seconds, None when it showed none. `captured` is published;
     `learned` are parameters of source tokenResponse. `refresh_token` only of methods to which a person consents.
@@ -70,6 +73,8 @@ class Token:
     refresh_token: Sensitive | None = None
     refresh_expires_at: datetime | None = None
     learned: Mapping[str, str] = field(default_factory=dict)
+    account: str = ""
+    """Whom the answer names, where the connector reads the account from it."""
 
 
 def parse(plan: Plan, status: int, headers: Mapping[str, str], body: bytes, *, host: str, now: datetime) -> Token:
@@ -77,18 +82,19 @@ def parse(plan: Plan, status: int, headers: Mapping[str, str], body: bytes, *, h
     document = document_of(headers, body)
     failure = failure_of(plan, status, document)
     if failure is not None:
-        raise ProviderError(failure, host=host, status=status, retry_after=_wait(failure, headers, now))
+        # A server that failed may have done so after it had spent a grant.
+        unanswered, wait = failure is Reason.PROVIDER_UNAVAILABLE, _wait(failure, headers, now)
+        proof = proof_of(plan)
+        raise ProviderError(failure, host=host, status=status, proof=proof, retry_after=wait, unanswered=unanswered)
     token = _token(plan, headers, document, now) if document is not None else None
     if token is None:
-        raise ProviderError(Reason.PROVIDER_ANSWER_INVALID, host=host, status=status)
+        raise ProviderError(Reason.PROVIDER_ANSWER_INVALID, host=host, status=status, unanswered=True)
     return token
 
 
-def missing_scopes(plan: Plan, token: Token) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Scopes not granted: mandatory ones, then others that were wanted. No scope named means all (RFC 6749 5.1)."""
-    if token.scope is None:
-        return (), ()
-    missing = [scope for scope in plan.scopes if scope not in token.scope]
+def missing_scopes(plan: Plan, granted: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Scopes that are wanted and were not granted: mandatory ones, then others."""
+    missing = [scope for scope in plan.scopes if scope not in granted]
     mandatory = tuple(scope for scope in missing if scope in plan.mandatory_scopes)
     return mandatory, tuple(scope for scope in missing if scope not in mandatory)
 
@@ -221,7 +227,20 @@ def _token(plan: Plan, headers: Mapping[str, str], document: Document, now: date
         refresh_token=refresh_token,
         refresh_expires_at=refresh_expiry_of(response, document, now) if refresh_token is not None else None,
         learned=learned_of(plan, "tokenResponse", captured),
+        account=_account(plan, document),
     )
+
+
+def _account(plan: Plan, document: Document) -> str:
+    identity = plan.method.identity
+    reads_here = identity is not None and identity.request is None and identity.parameter is None
+    return account_of(identity, document) if identity is not None and reads_here else ""
+
+
+def account_of(identity: Identity, unverified_document: Document) -> str:
+    """A name to show: printable, one line, at most 256 characters; "" when there is none."""
+    text = plain(first(unverified_document, identity.account)) or ""
+    return text if len(text) <= ACCOUNT_LIMIT and text.isprintable() else ""
 
 
 def _refresh_token(value: Any) -> Sensitive | None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from lanyard.errors import LanyardError, clip, fill
-from lanyard.reasons import CATALOGUE, Condition, Reason
+from lanyard.reasons import CATALOGUE, Condition, Reason, Retry
 from lanyard.rules.publish import timestamp
 
 Status = dict[str, Any]
@@ -60,6 +60,9 @@ def summary(*, usable: Verdict | None, blocker: LanyardError | None, waiting: Re
         if waiting is not Reason.ACQUIRING:
             return [not_yet]
         return [not_yet, Verdict(Condition.RECONCILING, True, waiting, said(waiting))]
+    if blocker.retry is Retry.CONSENT and not blocker.stalled:
+        # A first consent is still to come: nothing is under way, and nothing is wrong.
+        return [fails(Condition.READY, blocker)]
     kind = Condition.STALLED if blocker.stalled else Condition.RECONCILING
     return [fails(Condition.READY, blocker), Verdict(kind, True, blocker.reason, blocker.message)]
 

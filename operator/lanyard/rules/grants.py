@@ -12,6 +12,7 @@ from enum import Enum
 from lanyard.api.connector import Rotation
 from lanyard.api.meta import parse_duration
 from lanyard.reasons import Reason
+from lanyard.rules.schedule import refresh_at
 from lanyard.sensitive import MASK, Sensitive
 
 
@@ -131,6 +132,20 @@ def safety(rotation: Rotation, grant: Grant) -> Safety:
             return Safety.ONCE
 
 
+def due_at(grant: Grant, rotation: Rotation, default_life: timedelta, uid: str) -> datetime | None:
+    """When its access token is to be replaced: ahead of its expiry, and before an unused grant would end. Without a
+    refresh token there is nothing to do before it has expired; None for one that never does.
+    """
+    if grant.refresh_token is None:
+        return grant.expires_at
+    ends = [grant.expires_at if grant.expires_at is not None else grant.issued_at + default_life]
+    if rotation.idle_lifetime is not None:
+        ends.append(grant.issued_at + parse_duration(rotation.idle_lifetime))
+    if grant.refresh_expires_at is not None:
+        ends.append(grant.refresh_expires_at)
+    return refresh_at(grant.issued_at, min(ends), uid)
+
+
 def next_step(stored: Stored, rotation: Rotation, *, due: bool, now: datetime) -> Step:
     """What to do about a grant; `due`: its access token is to be replaced (late in its life, or refused)."""
     grant, intent = stored.grant, stored.intent
@@ -139,7 +154,9 @@ def next_step(stored: Stored, rotation: Rotation, *, due: bool, now: datetime) -
     if not due and (grant.expires_at is None or grant.expires_at > now):
         return Current()
     if grant.refresh_token is None:
-        if grant.expires_at is not None and grant.expires_at > now:
+        if grant.expires_at is None:
+            return Current()
+        if grant.expires_at > now:
             return Hold(grant.expires_at, Reason.NO_REFRESH_TOKEN)
         return Ended(Reason.NO_REFRESH_TOKEN)
     if grant.refresh_expires_at is not None and grant.refresh_expires_at <= now:

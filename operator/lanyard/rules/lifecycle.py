@@ -45,6 +45,10 @@ class Facts:
     """True when somebody asked for fresh credentials and no attempt was made since."""
     repairs_from: datetime | None = None
     """Not before this what was published is made anew: somebody else may be undoing it. None puts nothing off."""
+    awaiting: LanyardError | None = None
+    """Why there is no grant that could be refreshed; None for methods that need no consent."""
+    grant_ended: bool = False
+    """True when what is awaited is a consent in place of a grant that is over: its last token may still live."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +71,20 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitConsent:
+    """Only a person can go on; `error` says why. What is published stays until it expires."""
+
+    error: LanyardError
+
+
+@dataclass(frozen=True, slots=True)
 class Blocked:
     """The object cannot work as it is."""
 
     error: LanyardError
 
 
-Decision = Rest | Acquire | Publish | Blocked
+Decision = Rest | Acquire | Publish | AwaitConsent | Blocked
 
 
 def decide(facts: Facts, now: datetime) -> Decision:
@@ -84,6 +95,8 @@ def decide(facts: Facts, now: datetime) -> Decision:
         return Rest(None)
     if facts.problem is not None:
         return Blocked(facts.problem)
+    if facts.awaiting is not None and not _is_still_owed(facts, now):
+        return AwaitConsent(facts.awaiting)
     if facts.inputs_digest != facts.attempted_digest:
         return Acquire(Cause.FIRST) if facts.published is None else _repair(facts, now, Cause.INPUTS_CHANGED)
     if facts.asked and facts.published is not None:
@@ -99,6 +112,13 @@ def decide(facts: Facts, now: datetime) -> Decision:
     if facts.expires_at is None and facts.next_refresh_at is None:
         return Rest(None)
     return _at(facts.next_refresh_at, now, Cause.DUE, None)
+
+
+def _is_still_owed(facts: Facts, now: datetime) -> bool:
+    """A grant that is over leaves a token behind, which is published until it expires."""
+    lives = facts.expires_at is not None and facts.expires_at > now
+    is_intact = facts.published is not None and facts.published.intact
+    return facts.grant_ended and lives and not is_intact
 
 
 def _repair(facts: Facts, now: datetime, cause: Cause) -> Decision:

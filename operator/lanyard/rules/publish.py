@@ -102,6 +102,16 @@ def secret_object(
     }
 
 
+def content_of(secret: Mapping[str, Any]) -> dict[str, Sensitive]:
+    """What a Secret of ours carries, as it was handed to `secret_object`; empty when nothing in it is known as ours.
+
+    Keys that somebody else has added stay where they are: in another namespace a pod may take each for a variable.
+    """
+    ours = _keys_of(secret, {"Apply", "Update"})
+    data: Mapping[str, str] = secret.get("data") or {}
+    return {name: Sensitive(base64.b64decode(value).decode()) for name, value in data.items() if name in ours}
+
+
 def is_ours(metadata: Mapping[str, Any], owner_uid: str) -> bool:
     """A Secret is this Connection's when its controlling owner says so; the label is repaired like any other drift."""
     return any(
@@ -114,11 +124,16 @@ def leftover_keys(secret: Mapping[str, Any], content: Content) -> frozenset[str]
 
     A create makes us owner through operation Update, and an apply gives up only what operation Apply owns.
     """
+    return frozenset(_keys_of(secret, {"Update"}) & set(secret.get("data") or {}) - set(content))
+
+
+def _keys_of(secret: Mapping[str, Any], operations: set[str]) -> set[str]:
+    """Keys of `data` that we own through these operations (managedFields)."""
     ours: set[str] = set()
     for entry in secret.get("metadata", {}).get("managedFields") or ():
-        if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Update":
+        if entry.get("manager") == FIELD_MANAGER and entry.get("operation") in operations:
             ours |= {name.removeprefix("f:") for name in entry.get("fieldsV1", {}).get("f:data", {}) if name != "."}
-    return frozenset(ours & set(secret.get("data") or {}) - set(content))
+    return ours
 
 
 def fingerprint(data: Mapping[str, str], secret_type: str, key: bytes) -> bytes:

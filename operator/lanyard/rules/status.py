@@ -11,6 +11,10 @@ from lanyard.rules.conditions import Status, Verdict, fails, holds, merged, summ
 from lanyard.rules.publish import timestamp
 from lanyard.rules.schedule import SHORT_LIFE
 
+SYSTEM = "System"
+"""The account of a Connection that nobody has authorized yet (SPEC C13)."""
+UNNAMED = "unnamed"
+"""The account of somebody whom the provider did not name."""
 SKEW_LIMIT = timedelta(seconds=30)
 Known = Mapping[str, Mapping[str, Any]]
 
@@ -21,9 +25,20 @@ class Window:
 
     issued_at: datetime
     expires_at: datetime | None
-    next_at: datetime
+    next_at: datetime | None
     skew_host: str = ""
     """Host whose clock differs from ours, when it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Consented:
+    """What a method with a consent adds to a status. `account` is None where this pass did not learn it."""
+
+    redirect_uri: str
+    authorization_url: str
+    awaiting: LanyardError | None = None
+    """Why only a person can go on now."""
+    account: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +65,8 @@ class View:
     window: Window | None = None
     granted: tuple[str, ...] | None = None
     missing: tuple[str, ...] = field(default=())
+    consented: Consented | None = None
+    """None for methods that need no consent."""
 
 
 def moment(text: str | None) -> datetime | None:
@@ -88,6 +105,13 @@ def connection_status(previous: Mapping[str, Any], view: View, now: datetime) ->
             "lastRefreshedAt": refreshed,
             "grantedScopes": list(view.granted) if view.granted is not None else previous.get("grantedScopes"),
         }
+    if view.consented is not None:
+        known = view.consented.account if view.consented.account is not None else previous.get("account")
+        status |= {
+            "account": SYSTEM if known is None else known,
+            "redirectURI": view.consented.redirect_uri,
+            "authorizationURL": view.consented.authorization_url,
+        }
     if view.next_at is not None:
         status["nextRefreshAt"] = timestamp(view.next_at)
     if view.published_version is not None:
@@ -105,6 +129,10 @@ def _ready(view: View, before: Known, *, expired: bool) -> list[Verdict]:
     if blocker is None and view.suspended:
         waiting = Reason.SUSPENDED if view.published_version is None else Reason.TOKEN_EXPIRED
         return summary(usable=None, blocker=None, waiting=waiting)
+    awaited = _awaited(view, before) if blocker is None else None
+    if awaited is not None:
+        kinds = [replace(awaited, type=Condition.STALLED, status=True)] if CATALOGUE[awaited.reason].stalled else []
+        return [replace(awaited, type=Condition.READY), *kinds]
     waited_out = _waited_out(before) if blocker is None and view.failed_attempts else None
     if waited_out is not None:
         kind = Condition.STALLED if CATALOGUE[waited_out.reason].stalled else Condition.RECONCILING
@@ -112,6 +140,15 @@ def _ready(view: View, before: Known, *, expired: bool) -> list[Verdict]:
     if blocker is None and view.published_version is not None:
         blocker = LanyardError(Reason.TOKEN_EXPIRED)
     return summary(usable=None, blocker=blocker, waiting=Reason.ACQUIRING)
+
+
+def _awaited(view: View, before: Known) -> Verdict | None:
+    """Why a person must go on; in the words of the pass that learned it, which a restart has forgotten."""
+    error = view.consented.awaiting if view.consented is not None else None
+    if error is None:
+        return None
+    told = _carried(before.get(Condition.AUTHORIZED.value), Condition.AUTHORIZED)
+    return told if told is not None and told.reason is error.reason else fails(Condition.AUTHORIZED, error)
 
 
 def _waited_out(before: Known) -> Verdict | None:
@@ -130,10 +167,12 @@ def _waited_out(before: Known) -> Verdict | None:
 def _facts(view: View, before: Known, *, expired: bool) -> list[Verdict]:
     found: list[Verdict] = []
     types = [Condition.SPEC_VALID, Condition.CREDENTIALS_RESOLVED]
+    if view.consented is not None:
+        types.append(Condition.AUTHORIZED)
     if view.needs_token:
         types += [Condition.TOKEN_FRESH, Condition.SCOPES_GRANTED]
     for condition in (*types, Condition.SECRET_PUBLISHED):
-        verdict = _fact(condition, view) or _carried(before.get(condition.value), condition)
+        verdict = _fact(condition, view, before) or _carried(before.get(condition.value), condition)
         if condition is Condition.TOKEN_FRESH and expired and verdict is not None and verdict.status:
             reason = Reason.SUSPENDED if view.suspended else Reason.TOKEN_EXPIRED
             verdict = Verdict(condition, False, reason, CATALOGUE[reason].message)
@@ -142,7 +181,7 @@ def _facts(view: View, before: Known, *, expired: bool) -> list[Verdict]:
     return found
 
 
-def _fact(condition: Condition, view: View) -> Verdict | None:
+def _fact(condition: Condition, view: View, before: Known) -> Verdict | None:
     """What this pass says of a condition; None when it says nothing."""
     failure = view.problem or view.failure
     if failure is not None and failure.condition is condition:
@@ -152,6 +191,8 @@ def _fact(condition: Condition, view: View) -> Verdict | None:
             return holds(condition, Reason.VALID)
         case Condition.CREDENTIALS_RESOLVED if view.acquired or _got_past(failure, condition):
             return holds(condition, Reason.RESOLVED)
+        case Condition.AUTHORIZED:
+            return _authorized(view, before)
         case Condition.TOKEN_FRESH if (
             view.failure is not None and view.failure.condition is not Condition.SECRET_PUBLISHED
         ):
@@ -166,6 +207,13 @@ def _fact(condition: Condition, view: View) -> Verdict | None:
             return holds(condition, Reason.PUBLISHED, secret=view.secret)
         case _:
             return None
+
+
+def _authorized(view: View, before: Known) -> Verdict | None:
+    awaited = _awaited(view, before)
+    if awaited is not None or not view.acquired or view.consented is None:
+        return awaited
+    return holds(Condition.AUTHORIZED, Reason.AUTHORIZED, account=view.consented.account or UNNAMED)
 
 
 def _got_past(failure: LanyardError | None, condition: Condition) -> bool:

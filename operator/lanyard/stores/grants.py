@@ -30,6 +30,8 @@ from lanyard.stores.keyring import NONCE_BYTES, Context, Keyring, key_id_of
 GENERATION = f"{GROUP}/grant-generation"
 ENDED = f"{GROUP}/grant-ended"
 """A Reason: the terminal answer that ended it."""
+CONSENTED = f"{GROUP}/grant-consented"
+"""RFC 3339: tells one consent from the next."""
 BOUND = f"{GROUP}/grant-bound"
 """Digest of client id, redirect URI and token host."""
 BOUND_UID = f"{GROUP}/grant-uid"
@@ -54,6 +56,7 @@ class Held:
     generation: int
     ended: str
     adopt_for: str
+    consented: str = ""
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> "Held":
@@ -69,6 +72,7 @@ class Held:
             generation=int(generation) if generation.isdecimal() and len(generation) < 16 else 0,
             ended=annotations.get(ENDED, ""),
             adopt_for=annotations.get(ADOPT, ""),
+            consented=annotations.get(CONSENTED, ""),
         )
 
     @property
@@ -180,6 +184,7 @@ class GrantStore:
             GENERATION: str(grant.generation),
             BOUND: digest(grant.client_id, grant.redirect_uri, grant.token_host),
             BOUND_UID: uid,
+            CONSENTED: grant.consented_at.isoformat(timespec="milliseconds"),
         }
         if stored.ended is not None:
             annotations[ENDED] = stored.ended.value

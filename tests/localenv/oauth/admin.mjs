@@ -30,7 +30,7 @@ async function readJson(request) {
   }
 }
 
-export function createAdmin({ state, provider }) {
+export function createAdmin({ state, provider, store }) {
   async function writeClient(id, fields) {
     const unknown = Object.keys(fields).filter((name) => !FIELDS.has(name) && name !== "client_id");
     if (unknown.length) throw new Refusal(400, `unknown fields: ${unknown.join(", ")}`);
@@ -77,7 +77,9 @@ export function createAdmin({ state, provider }) {
     },
   };
   const health = { GET: () => ({ issuer: provider.issuer, marker: state.marker }) };
-  const collections = { clients, users, requests, healthz: health };
+  // As a person does in the account's settings: access tokens live to their end, nothing refreshes them any more.
+  const grants = { DELETE: (clientId) => ({ ended: store.endGrants(clientId) }) };
+  const collections = { clients, users, requests, grants, healthz: health };
 
   return async (request, response) => {
     let status = 200;

@@ -67,5 +67,11 @@ export function createStore({ sweepSeconds = 15 } = {}) {
     },
   });
 
-  return { adapter };
+  const endGrants = (clientId) => {
+    const ended = [...entries("RefreshToken")].filter(([, { payload }]) => payload.clientId === clientId);
+    for (const [id] of ended) entries("RefreshToken").delete(id);
+    return ended.length;
+  };
+
+  return { adapter, endGrants };
 }

@@ -49,10 +49,11 @@ const tls = https.createServer(
 const issuer = `https://${LOOPBACK}:${await listen(tls, env.LANYARD_OAUTH_PORT)}`;
 
 const state = createState();
-const provider = createProvider({ library, issuer, state, store: createStore() });
+const store = createStore();
+const provider = createProvider({ library, issuer, state, store });
 answer = provider.callback();
 
-const admin = http.createServer(createAdmin({ state, provider }));
+const admin = http.createServer(createAdmin({ state, provider, store }));
 const adminUrl = `http://${LOOPBACK}:${await listen(admin, env.LANYARD_OAUTH_ADMIN_PORT)}`;
 
 const ready = JSON.stringify({ issuer, admin: adminUrl });

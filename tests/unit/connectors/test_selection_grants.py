@@ -113,6 +113,37 @@ def test_a_learned_parameter_is_nobody_s_to_give_and_completes_addresses_when_it
     assert later.parameters == {"region": "eu", "realm": "12", "api": "https://api.example.com"}
 
 
+ELSEWHERE = {
+    "learned nowhere": {},
+    "learned from an answer that is none of its source": {"response": {"capture": {"realm": "/realm"}}},
+}
+
+
+@pytest.mark.spec("C5", "C16")
+@pytest.mark.parametrize("members", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_an_address_waits_only_for_what_its_own_method_can_learn(members: dict[str, Any]) -> None:
+    """ShareFile names the subdomain in the answer to a consent; the method password has no such answer."""
+    url = {"url": "https://{realm}.example.com/token"}
+    offered = connector(
+        token_method(
+            "authorizationCode",
+            tokenRequest=url,
+            authorization={"url": AUTHORIZE_URL, "callbackParams": {"r": "realm"}},
+        ),
+        token_method("password", tokenRequest=url, **members),
+        parameters=LEARNED,
+    )
+    asked = connection("clientSecret", clientId="client", method="authorizationCode")
+    assert plan_for(asked, offered).token_url == ""
+    by_password = {"clientId": "client", "username": "ada", "method": "password"}
+    assert refusal(connection("clientSecret", "password", **by_password), offered) == (
+        Reason.PARAMETER_MISSING,
+        "realm",
+    )
+    given = connection("clientSecret", "password", parameters={"realm": "12"}, **by_password)
+    assert plan_for(given, offered).token_url == "https://12.example.com/token"
+
+
 def test_only_values_of_their_own_source_and_form_are_learned() -> None:
     plan = code_plan(parameters=LEARNED)
     unverified = {"realm": "12", "region": "us", "other": "x", "api": "https://evil.example"}

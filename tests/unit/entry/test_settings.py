@@ -35,9 +35,14 @@ def test_every_setting_is_read_from_the_environment() -> None:
         "HEALTH_PORT": "0",
         "SYSTEM_NAMESPACE": "ours",
         "EXCHANGE_NAMESPACE": "shared",
+        "LEASE_DURATION": "20s",
+        "LEASE_RENEW": "5s",
+        "LEASE_RETRY": "2s",
         "KEYRING_GRANT": "/rings/grant.json",
         "KEYRING_TOKEN": "/rings/token.json",
         "KEY_ACTIVATION": "15m",
+        "CODE_LIFETIME": "45s",
+        "REVOCATION_DEADLINE": "20s",
         "GATEWAY_URL": "https://lanyard.example:8443",
         "GATEWAY_ADDRESS": "127.0.0.1",
         "GATEWAY_PORT": "0",
@@ -71,10 +76,15 @@ def test_every_setting_is_read_from_the_environment() -> None:
         health_port=0,
         system_namespace="ours",
         exchange_namespace="shared",
+        lease_duration=timedelta(seconds=20),
+        lease_renew=timedelta(seconds=5),
+        lease_retry=timedelta(seconds=2),
         keyring_grant=Path("/rings/grant.json"),
         key_activation=timedelta(minutes=15),
         keyring_token=Path("/rings/token.json"),
         gateway_url="https://lanyard.example:8443",
+        revocation_deadline=timedelta(seconds=20),
+        code_lifetime=timedelta(seconds=45),
         gateway_address="127.0.0.1",
         gateway_port=0,
         gateway_tls_certificate=Path("/tls/tls.crt"),
@@ -153,3 +163,13 @@ def test_settings_do_not_change() -> None:
 
 def test_every_setting_says_what_it_is_for() -> None:
     assert all((field.description or "").endswith(".") for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"LEASE_DURATION": "4s"}, {"LEASE_RENEW": "8s"}, {"LEASE_RETRY": "6s"}],
+    ids=["too short a duration", "too rare a renewal", "too long a pause"],
+)
+def test_a_lease_that_would_end_before_its_second_renewal_is_refused(given: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match="LANYARD_LEASE_RETRY does not have the form it needs"):
+        read({PREFIX + name: value for name, value in given.items()})

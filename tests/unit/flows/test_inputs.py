@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from lanyard.api.connection import ConnectionSpec
-from lanyard.flows.inputs import Input, asset_key, digest_of, inputs_of, sources_of
+from lanyard.api.meta import NamespaceGrant
+from lanyard.flows.inputs import Input, admission, asset_key, digest_of, inputs_of, link_target, sources_of
 from lanyard.flows.keys import Key, What
 from lanyard.flows.world import Record, SecretVersion, World
 from support.plans import connector, token_method
@@ -77,6 +78,11 @@ def digest(world: World, body: dict[str, Any], known: Any = CONNECTOR) -> str:
             spec({"clientSecret": {"credentialAssetRef": {"name": "own", "key": "k"}}}, secret={"type": "Opaque"}),
             ["Connector/salesforce", "CredentialAssetRef/sales/own", "Secret/sales/crm-token"],
         ),
+        (
+            CRM,
+            {"linkTo": {"namespace": "shared", "name": "crm"}, "secret": {"name": "login"}},
+            ["Connection/shared/crm", "Secret/sales/login"],
+        ),
         (ASSET, {"store": "team-vault", "path": "apps/crm"}, ["CredentialStore/team-vault"]),
         (ASSET, {"path": "crm-app"}, ["Secret/shared/crm-app"]),
         (STORE, {"vault": {"auth": {"kubernetes": {"role": "r"}}}}, []),
@@ -98,6 +104,7 @@ def digest(world: World, body: dict[str, Any], known: Any = CONNECTOR) -> str:
         "a Connection and its Secrets",
         "a Connection, an asset elsewhere and a named Secret",
         "an asset is meant in the own namespace",
+        "a link",
         "an asset in a store",
         "an asset that is a Secret",
         "a store with the tenant's login",
@@ -109,6 +116,39 @@ def digest(world: World, body: dict[str, Any], known: Any = CONNECTOR) -> str:
 )
 def test_each_kind_is_made_from_its_sources(key: Key, body: dict[str, Any], sources: list[str]) -> None:
     assert [str(source) for source in sources_of(key, body)] == sources
+
+
+def test_a_link_is_known_by_the_connection_among_its_sources(world: World) -> None:
+    assert link_target(see(world, CRM, spec())) is None
+    linked = see(world, CRM, {"linkTo": {"namespace": "shared", "name": "crm"}}, uid="another")
+    assert link_target(linked) == Key(What.CONNECTION, "shared", "crm")
+
+
+ADMISSIONS: dict[str, tuple[Any, str]] = {
+    "nothing said": (None, "refused"),
+    "nobody": ({}, "refused"),
+    "another name": ({"names": ["hr"]}, "refused"),
+    "this name": ({"names": ["hr", "sales"]}, "admitted"),
+    "these labels": (TEAM_A, "admitted"),
+    "other labels": ({"selector": {"matchLabels": {"team": "b"}}}, "refused"),
+    "everybody": ({"selector": {}}, "admitted"),
+    "what is no grant": ({"names": "sales"}, "refused"),
+}
+
+
+@pytest.mark.spec("C13", "A9")
+@pytest.mark.parametrize(("grant", "verdict"), ADMISSIONS.values(), ids=ADMISSIONS.keys())
+def test_a_namespace_is_admitted_by_what_the_owner_wrote(world: World, grant: Any, verdict: str) -> None:
+    place = Key(What.CONNECTION, "shared", "crm")
+    owner = see(world, place, spec() | ({} if grant is None else {"allowedNamespaces": grant}))
+    assert admission("sales", owner, world) == verdict
+    assert admission("shared", owner, world) == "own"
+
+
+@pytest.mark.spec("C13")
+def test_a_namespace_of_unknown_labels_is_admitted_by_name_only(world: World) -> None:
+    owner = see(world, Key(What.CONNECTION, "shared", "crm"), spec() | {"allowedNamespaces": {"selector": {}}})
+    assert admission("never-seen", owner, world) == "refused"
 
 
 def test_a_source_is_named_once() -> None:
@@ -231,6 +271,36 @@ def test_a_store_that_no_longer_admits_the_asset_s_namespace_changes_the_digest(
     before = digest(world, spec(BY_ASSET))
     world.namespaces["shared"] = {}
     assert digest(world, spec(BY_ASSET)) != before
+
+
+@pytest.mark.spec("A11", "C10")
+def test_whom_a_store_and_an_asset_admit_is_parsed_once_for_each_generation(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed = 0
+    validate = NamespaceGrant.model_validate
+
+    def counted(grant: Any) -> NamespaceGrant:
+        nonlocal parsed
+        parsed += 1
+        return validate(grant)
+
+    monkeypatch.setattr(NamespaceGrant, "model_validate", counted)
+    for generation, team in ((5, "once"), (6, "again")):
+        for key in (STORE, ASSET):
+            grant = {"names": [team, key.what.value]}
+            see(world, key, {"store": "team-vault", "path": "p", "allowedNamespaces": grant}, generation=generation)
+        for _ in range(3):
+            inputs(world, spec(BY_ASSET))
+    assert parsed == 4
+
+
+@pytest.mark.spec("A11")
+@pytest.mark.parametrize("grant", [None, {"names": "sales"}, {"everybody": True}, []], ids=str)
+def test_a_grant_that_is_missing_or_malformed_admits_nobody(world: World, grant: Any) -> None:
+    see(world, ASSET, {"store": "team-vault", "path": "p", "allowedNamespaces": grant}, generation=7)
+    (_, asset) = inputs(world, spec(BY_ASSET))
+    assert "/refused/" in asset.version
 
 
 @pytest.mark.spec("A4")

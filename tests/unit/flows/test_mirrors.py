@@ -4,7 +4,7 @@ import pytest
 
 from lanyard.flows.inputs import sources_of
 from lanyard.flows.keys import Key, What
-from lanyard.flows.mirrors import Namespaces, PublishedSecrets, ReadableSecrets
+from lanyard.flows.mirrors import Namespaces, OpenConsents, PublishedSecrets, ReadableSecrets, StoredGrants
 from lanyard.flows.world import SecretVersion, World
 
 CRM = Key(What.CONNECTION, "sales", "crm")
@@ -206,3 +206,67 @@ def test_labels_are_kept_and_nothing_else_of_a_namespace() -> None:
     mirror = Namespaces(World(wake=lambda _: None, sources_of=sources_of))
     assert mirror.slim({"name": "shop", "labels": {"a": "b"}, "uid": "u"}) == ("shop", {"a": "b"})
     assert mirror.slim({"name": "shop"}) == ("shop", {})
+
+
+def state(uid: str = "uid-1", **marks: str) -> dict[str, Any]:
+    """Metadata of a state Secret of sales/crm."""
+    annotations = {"lanyard.dev/connection": "sales/crm", "lanyard.dev/grant-uid": uid, **marks}
+    labels = {"lanyard.dev/grant": "install", "lanyard.dev/connection-uid": uid}
+    return {
+        "name": f"grant-{uid}",
+        "uid": "s",
+        "resourceVersion": "1",
+        "labels": labels,
+        "annotations": annotations,
+    }
+
+
+CONSENTED = {"lanyard.dev/grant-consented": "2026-03-01T12:00:00.000+00:00"}
+
+
+@pytest.mark.parametrize(
+    ("marks", "wakes"),
+    [
+        pytest.param({"lanyard.dev/grant-consented": "2026-04-01T12:00:00.000+00:00"}, True, id="a new consent"),
+        pytest.param(CONSENTED | {"lanyard.dev/grant-ended": "GrantRevoked"}, True, id="its end"),
+        pytest.param(CONSENTED | {"lanyard.dev/adopt-for": "uid-2"}, True, id="its adoption"),
+        pytest.param(CONSENTED | {"lanyard.dev/grant-generation": "7"}, False, id="a refresh"),
+    ],
+)
+def test_of_a_stored_grant_wakes_its_connection(
+    world: World, woken: list[Key], marks: dict[str, str], wakes: bool
+) -> None:
+    mirror = StoredGrants(world)
+    mirror.replace([mirror.slim(state(**CONSENTED))], "1")
+    woken.clear()
+    mirror.change(mirror.slim(state(**marks)))
+    assert (woken == [CRM]) is wakes
+
+
+def test_a_stored_grant_that_is_gone_wakes_its_connection(world: World, woken: list[Key]) -> None:
+    mirror = StoredGrants(world)
+    mirror.change(mirror.slim(state(**CONSENTED)))
+    assert world.grant_of(CRM, "uid-1") is not None
+    assert world.grant_of(CRM, "uid-2") is None
+    woken.clear()
+    mirror.forget(mirror.slim(state(**CONSENTED)))
+    assert (woken, world.grant_of(CRM, "uid-1")) == ([CRM], None)
+
+
+def test_a_list_that_lost_a_grant_wakes_its_connection(world: World, woken: list[Key]) -> None:
+    mirror = StoredGrants(world)
+    mirror.replace([mirror.slim(state(**CONSENTED)), mirror.slim(state("uid-0"))], "1")
+    woken.clear()
+    mirror.replace([mirror.slim(state("uid-0"))], "2")
+    assert (woken, world.grant_of(CRM, "uid-1")) == ([CRM], None)
+    mirror.replace([mirror.slim(state("uid-0"))], "3")
+    assert woken == [CRM]
+
+
+def test_every_answered_consent_is_handed_on(world: World, woken: list[Key]) -> None:
+    mirror = OpenConsents(world)
+    mirror.replace([mirror.slim({"name": "consent-1"})], "1")
+    mirror.change(mirror.slim({"name": "consent-2"}))
+    mirror.forget(mirror.slim({"name": "consent-1"}))
+    assert [key.name for key in woken] == ["consent-1", "consent-2"]
+    assert {key.name for key in world.consents} == {"consent-2"}

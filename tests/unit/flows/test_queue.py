@@ -342,3 +342,65 @@ async def test_a_timer_that_does_not_run_is_seen_as_lateness() -> None:
         one.queue.at(A, START)
         assert one.queue.overdue(START + timedelta(seconds=1)) == 0
         assert one.queue.overdue(START + timedelta(seconds=2)) == 1
+
+
+async def test_a_paused_queue_begins_nothing_and_forgets_nothing() -> None:
+    async with desk(workers=2) as one:
+        one.queue.pause()
+        one.queue.add(A)
+        one.queue.at(B, one.clock())
+        await asyncio.sleep(0.05)
+        assert one.done == []
+        one.queue.resume()
+        await one.until(lambda: set(one.done) == {A, B})
+        assert len(one.done) == 2
+
+
+async def test_what_is_in_flight_at_a_pause_goes_on_and_its_end_can_be_waited_for() -> None:
+    async with desk(workers=2) as one:
+        gates = {A: asyncio.Event(), B: asyncio.Event()}
+
+        async def work(which: Key) -> None:
+            await gates[which].wait()
+
+        one.work = work
+        await one.queue.idle()
+        one.queue.add(A)
+        one.queue.add(B)
+        await one.until(lambda: one.queue.in_flight == 2)
+        one.queue.pause()
+        waiting = asyncio.create_task(one.queue.idle())
+        gates[A].set()
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        gates[B].set()
+        await waiting
+        assert one.queue.in_flight == 0
+
+
+async def test_a_cleared_queue_has_no_keys_and_no_appointments_and_takes_new_ones() -> None:
+    async with desk(workers=2) as one:
+        one.queue.pause()
+        for which in (A, B):
+            one.queue.add(which)
+        one.queue.at(C, one.clock() + SOON)
+        one.queue.clear()
+        assert len(one.queue) == 0
+        assert one.queue.appointment(C) is None
+        one.queue.resume()
+        await asyncio.sleep(2 * SOON.total_seconds())
+        assert one.done == []
+        one.queue.add(B)
+        one.queue.at(A, one.clock() + SOON)
+        await one.until(lambda: one.done == [B, A])
+
+
+async def test_a_paused_queue_drains_without_beginning_what_waits() -> None:
+    async with desk(workers=2) as one:
+        one.queue.pause()
+        one.queue.add(A)
+        draining = asyncio.create_task(one.queue.drain(1.0))
+        await asyncio.sleep(0)
+        one.queue.pause()  # as when the watch ends, which is stopped at the same time
+        assert await draining == 0
+        assert one.done == []

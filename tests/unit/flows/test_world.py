@@ -83,6 +83,28 @@ def test_a_new_generation_replaces_the_spec_and_keeps_the_memory(world: World, w
     assert woken == [CONNECTION]
 
 
+LINK = Key(What.CONNECTION, "hr", "crm")
+LINKED = {"linkTo": {"namespace": "sales", "name": "crm"}}
+
+
+@pytest.mark.spec("C13")
+def test_a_link_is_woken_by_whatever_becomes_of_its_source(world: World, woken: Woken) -> None:
+    world.observe(What.CONNECTION, body(LINK) | {"spec": LINKED})
+    for change in (
+        lambda: see(world, CONNECTION),
+        lambda: see(world, CONNECTION, generation=2),
+        lambda: see(world, CONNECTION, uid="uid-2"),
+        lambda: world.forget(CONNECTION),
+    ):
+        woken.clear()
+        change()
+        assert LINK in woken
+    see(world, CONNECTION)
+    woken.clear()
+    world.observe(What.CONNECTION, body(LINK, generation=2) | {"spec": LINKED | {"suspend": True}})
+    assert CONNECTION not in woken, "nothing of a link reaches its source"
+
+
 def ask(world: World, when: str, **members: Any) -> None:
     found = body(CONNECTION, **members)
     found["metadata"]["annotations"] = {"lanyard.dev/refresh": when}
@@ -301,3 +323,67 @@ def test_a_name_means_one_object_of_each_kind_and_namespace(world: World) -> Non
     see(world, CONNECTION, other)
     world.forget(other)
     assert world.get(CONNECTION) is not None
+
+
+@pytest.mark.spec("K6")
+def test_while_another_process_works_its_statuses_are_taken_and_nobody_is_woken(world: World, woken: Woken) -> None:
+    see(world, CONNECTION, ASSET, status={"version": "1"})
+    world.follow()
+    woken.clear()
+    see(world, CONNECTION, status={"nextRefreshAt": "2026-03-01T13:00:00Z"})
+    see(world, ASSET, status={"version": "2"})
+    world.nudge(ASSET)
+    record = world.get(CONNECTION)
+    assert record is not None
+    assert record.heard
+    assert record.parsed_status() == {"nextRefreshAt": "2026-03-01T13:00:00Z"}
+    assert world.asset_versions[ASSET] == "2"
+    assert world.dependents(ASSET) == {CONNECTION}
+    assert not record.nudged
+    assert woken == [], "all are looked at when a term begins"
+
+
+@pytest.mark.spec("K6", "C4")
+def test_a_wish_for_fresh_credentials_that_another_process_has_answered_is_none(world: World) -> None:
+    world.follow()
+    ask(world, "2026-03-01T12:00:00Z", status={"lastRefreshedAt": "2026-03-01T11:00:00Z"})
+    assert getattr(world.get(CONNECTION), "ask", None) is True
+    ask(world, "2026-03-01T12:00:00Z", status={"lastRefreshedAt": "2026-03-01T12:00:01Z"})
+    assert getattr(world.get(CONNECTION), "ask", None) is False
+
+
+@pytest.mark.spec("K6")
+def test_what_was_remembered_of_a_term_ends_with_it(world: World) -> None:
+    see(world, CONNECTION)
+    record = world.get(CONNECTION)
+    assert record is not None
+    record.memory, record.told, record.refused = "a token that was received", b"{}", 3
+    world.follow()
+    assert (record.memory, record.told, record.refused, record.heard) == (None, None, 0, True)
+
+
+@pytest.mark.parametrize("unbroken", [True, False])
+def test_what_was_seen_before_a_term_is_hearsay_unless_nobody_was_at_work(world: World, unbroken: bool) -> None:
+    world.follow()
+    see(world, CONNECTION)
+    world.lead(unbroken=unbroken)
+    record = world.get(CONNECTION)
+    assert record is not None
+    assert record.heard is not unbroken
+    see(world, ASSET)
+    assert getattr(world.get(ASSET), "heard", None) is False
+
+
+def test_an_answer_to_a_question_is_no_hearsay(world: World, woken: Woken) -> None:
+    world.follow()
+    see(world, CONNECTION, status={"nextRefreshAt": "2026-03-01T13:00:00Z"})
+    world.lead(unbroken=False)
+    before = world.get(CONNECTION)
+    assert before is not None
+    world.confirm(before, body(CONNECTION, generation=2, status={"nextRefreshAt": "2026-03-01T14:00:00Z"}))
+    after = world.get(CONNECTION)
+    assert after is not None
+    assert not after.heard
+    assert (after.generation, after.parsed_status()) == (2, {"nextRefreshAt": "2026-03-01T14:00:00Z"})
+    world.confirm(before, body(CONNECTION, status={"nextRefreshAt": "2026-03-01T15:00:00Z"}))
+    assert world.get(CONNECTION) is after, "an answer about an object that another one has replaced"

@@ -82,6 +82,7 @@ def test_a_refused_client_has_its_reason() -> None:
     with pytest.raises(ProviderError) as caught:
         parsed(401, error="invalid_client")
     assert caught.value.reason is Reason.CLIENT_REJECTED
+    assert caught.value.message.startswith("The client id or the lack of a secret was refused by login.example.com. ")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from lanyard.api.exchange import ApiRequest, FollowUp, Identity, Verification
 from lanyard.errors import LanyardError, ProviderError, SpecError
-from lanyard.oauth.probes import Verdict, account_in, account_of, api_request, follow_up, verification_verdict
+from lanyard.oauth.probes import Verdict, account_in, api_request, follow_up, verification_verdict
+from lanyard.oauth.responses import account_of
 from lanyard.reasons import Reason
 from lanyard.sensitive import Sensitive
 from support.plans import code_plan

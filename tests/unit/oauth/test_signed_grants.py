@@ -14,11 +14,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from lanyard.connectors.selection import Plan, plan_for
-from lanyard.errors import SourceError
+from lanyard.errors import ProviderError, SourceError
 from lanyard.oauth.grants import token_request
+from lanyard.oauth.responses import parse
 from lanyard.oauth.wire import WireRequest
 from lanyard.sensitive import Sensitive
-from support.plans import TOKEN_URL, connection, connector, token_method
+from support.plans import TOKEN_URL, client_plan, connection, connector, device_plan, token_method
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 RSA = rsa.generate_private_key(65537, 2048)
@@ -144,3 +145,31 @@ def test_a_key_that_is_none_is_named(text: str) -> None:
     with pytest.raises(SourceError) as caught:
         token_request(plan_of({}), {"privateKey": Sensitive(text)}, client_id="a", username=None, now=NOW, jti="j")
     assert caught.value.facts["field"] == "privateKey"
+
+
+def signed_client() -> Plan:
+    spec = connection("privateKey", clientId="app-1")
+    return plan_for(spec, connector(token_method(clientAuth={"methods": ["private_key_jwt"]})))
+
+
+def signed_by_a_known_client() -> Plan:
+    spec = connection("privateKey", "clientSecret", clientId="app-1")
+    return plan_for(spec, connector(token_method("jwtBearer", assertion={"algorithms": ["RS256"]})))
+
+
+PROOFS = {
+    "a client secret": (client_plan(), "client secret"),
+    "a client assertion": (signed_client(), "private key"),
+    "a signed grant": (plan_of({"algorithms": ["RS256"]}), "private key"),
+    "a GitHub app": (plan_of({"placement": "bearer"}, "githubApp"), "private key"),
+    "a signed grant of a client with a secret": (signed_by_a_known_client(), "client secret or the private key"),
+    "a public client": (device_plan(), "lack of a secret"),
+}
+
+
+@pytest.mark.spec("C11")
+@pytest.mark.parametrize(("plan", "proof"), PROOFS.values(), ids=PROOFS)
+def test_a_refused_client_is_told_of_what_it_proves_itself_with(plan: Plan, proof: str) -> None:
+    with pytest.raises(ProviderError) as caught:
+        parse(plan, 401, {}, b'{"error":"invalid_client"}', host="id.example", now=NOW)
+    assert caught.value.message.startswith(f"The client id or the {proof} was refused by id.example. ")

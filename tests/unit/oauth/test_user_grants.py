@@ -140,6 +140,7 @@ def test_a_device_code_is_asked_for_by_a_public_client() -> None:
 
 
 ZOHO = {
+    "authorization": {"callbackParams": {"accounts-server": "accounts"}},
     "parameters": {"accounts": {"type": "url", "source": "callback", "allowedHosts": ["accounts.zoho.eu"]}},
     "tokenRequest": {"url": "{accounts}/oauth/v2/token"},
 }

@@ -21,6 +21,7 @@ from lanyard.rules.grants import (
     Safety,
     Step,
     Stored,
+    due_at,
     next_step,
     renewed,
     safety,
@@ -209,3 +210,29 @@ def test_a_new_refresh_token_marks_the_grant_as_rotating_for_good() -> None:
 def test_neither_a_grant_nor_what_is_stored_of_it_shows_a_token() -> None:
     assert "at-3" not in repr(GRANT) + repr(Stored(GRANT, None, None, "7", "u"))
     assert "rt-3" not in repr(GRANT) + repr(Stored(GRANT, None, None, "7", "u"))
+
+
+@pytest.mark.spec("C7", "C+3")
+@pytest.mark.parametrize(
+    ("rotation", "grant", "before"),
+    [
+        pytest.param({}, {}, NOW + HOUR - 24 * MINUTE, id="a fifth of its life ahead of its expiry"),
+        pytest.param({"idleLifetime": "90m"}, {}, NOW + 30 * MINUTE - 18 * MINUTE, id="before an unused grant ends"),
+        pytest.param({}, {"refresh_expires_at": NOW}, NOW - 12 * MINUTE, id="before the refresh token expires"),
+        pytest.param({}, {"expires_at": None}, NOW - 12 * MINUTE, id="after the default life where no expiry is told"),
+    ],
+)
+def test_a_grant_is_refreshed(rotation: dict[str, Any], grant: dict[str, Any], before: datetime) -> None:
+    found = due_at(replace(GRANT, **grant), Rotation.model_validate(rotation), HOUR, "uid")
+    assert found is not None
+    assert before - 12 * MINUTE <= found <= before
+
+
+@pytest.mark.parametrize("expires_at", [None, NOW + HOUR], ids=["a token without an end", "one with an end"])
+def test_without_a_refresh_token_nothing_is_done_before_the_expiry(expires_at: datetime | None) -> None:
+    grant = replace(GRANT, refresh_token=None, expires_at=expires_at)
+    assert due_at(grant, FIXED, MINUTE, "uid") == expires_at
+
+
+def test_a_token_without_an_end_and_without_a_refresh_token_is_good_for_ever() -> None:
+    assert step(ROTATES, refresh_token=None, expires_at=None) == Current()

@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 
 from lanyard.errors import LanyardError, SpecError
 from lanyard.reasons import Reason
-from lanyard.rules.lifecycle import Acquire, Blocked, Cause, Decision, Facts, Publish, PublishedFacts, Rest, decide
+from lanyard.rules.lifecycle import (
+    Acquire,
+    AwaitConsent,
+    Blocked,
+    Cause,
+    Decision,
+    Facts,
+    Publish,
+    PublishedFacts,
+    Rest,
+    decide,
+)
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -31,6 +42,9 @@ IN_ORDER = Facts(
 )
 NEW = {"attempted_digest": "", "published": None, "next_refresh_at": None, "expires_at": None}
 FAILING = {"failed_attempts": 3, "next_refresh_at": NOW + MINUTE}
+UNASKED = LanyardError(Reason.AUTHORIZATION_REQUIRED)
+REVOKED = LanyardError(Reason.GRANT_REVOKED)
+OVER = {"awaiting": REVOKED, "grant_ended": True}
 STATIC = {"next_refresh_at": None, "expires_at": None}
 
 SENTENCES: dict[str, tuple[dict[str, Any], Decision]] = {
@@ -42,6 +56,33 @@ SENTENCES: dict[str, tuple[dict[str, Any], Decision]] = {
         Acquire(Cause.DUE),
     ),
     "a new Connection fetches its first token": (NEW, Acquire(Cause.FIRST)),
+    "without a consent nothing is fetched": (NEW | {"awaiting": UNASKED}, AwaitConsent(UNASKED)),
+    "without a consent changed inputs bring nothing": (
+        {"awaiting": UNASKED, "inputs_digest": "two"},
+        AwaitConsent(UNASKED),
+    ),
+    "an attempt that somebody asks for needs a consent too": (
+        NEW | {"awaiting": UNASKED, "asked": True},
+        AwaitConsent(UNASKED),
+    ),
+    "a suspended Connection awaits no consent": (NEW | {"awaiting": UNASKED, "suspended": True}, Rest(None)),
+    "what is wrong with the object comes before its consent": (
+        NEW | {"awaiting": UNASKED, "problem": PROBLEM},
+        Blocked(PROBLEM),
+    ),
+    "a grant that is over leaves its last token published": (OVER, AwaitConsent(REVOKED)),
+    "the last token of a grant that is over is written again when it was deleted": (
+        OVER | {"published": None},
+        Acquire(Cause.FIRST),
+    ),
+    "the last token of a grant that is over is written again when it was edited": (
+        OVER | {"published": PublishedFacts(intact=False)},
+        Acquire(Cause.DRIFT),
+    ),
+    "an expired token of a grant that is over is not written again": (
+        OVER | {"published": None, "expires_at": NOW - MINUTE},
+        AwaitConsent(REVOKED),
+    ),
     "a Secret that was deleted is written again": ({"published": None}, Acquire(Cause.FIRST)),
     "a Secret that was edited is written again": ({"published": PublishedFacts(intact=False)}, Acquire(Cause.DRIFT)),
     "changed inputs are taken up at once": ({"inputs_digest": "two"}, Acquire(Cause.INPUTS_CHANGED)),

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from lanyard.api.connection import STATIC_METHODS, TOKEN_METHODS, Method
 from lanyard.rules.publish import (
+    content_of,
     fingerprint,
     is_ours,
     leftover_keys,
@@ -245,6 +246,28 @@ def test_keys_that_are_gone_already_are_not_removed_again() -> None:
 )
 def test_a_bare_secret_has_nothing_left_over(bare: dict[str, Any]) -> None:
     assert leftover_keys(bare, CONTENT) == frozenset()
+
+
+WRITTEN = {"access_token": "t0k3n", "scope": "api web", "expires_at": "", "title": "Zoë ✓"}
+
+
+@pytest.mark.spec("C13")
+@pytest.mark.parametrize("operation", ["Update", "Apply"], ids=["as it was created", "as it was applied"])
+def test_what_a_link_reads_is_what_was_written(operation: str) -> None:
+    content = {name: Sensitive(value) for name, value in WRITTEN.items()}
+    secret = secret_object(
+        namespace="sales", name="t", secret_type="Opaque", owner_name="crm", owner_uid="u", content=content, uid=None
+    )
+    fields = {"f:data": {".": {}, **{f"f:{name}": {} for name in WRITTEN}}}
+    secret["metadata"]["managedFields"] = [{"manager": "lanyard", "operation": operation, "fieldsV1": fields}]
+    secret["data"]["LD_PRELOAD"] = "//79"
+    assert opened(content_of(secret)) == WRITTEN, "and nothing that somebody else put beside it"
+
+
+@pytest.mark.spec("C13")
+def test_a_secret_that_nobody_knows_the_writer_of_carries_nothing() -> None:
+    assert content_of({"metadata": {}, "data": {"a": "YQ=="}}) == {}
+    assert content_of(stored(("kubectl-edit", "Update", ["a"]))) == {}
 
 
 datas = st.dictionaries(st.sampled_from(["a", "b", "ab"]), st.sampled_from(["", "YQ==", "Yg=="]))

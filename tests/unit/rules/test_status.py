@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lanyard.errors import LanyardError, ProviderError, PublishError, SourceError, SpecError
 from lanyard.reasons import CATALOGUE, Condition, Reason
 from lanyard.rules.conditions import changes
-from lanyard.rules.status import View, Window, connection_status, counted, moment
+from lanyard.rules.status import Consented, View, Window, connection_status, counted, moment
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -378,3 +378,63 @@ def test_a_count_that_somebody_else_wrote_into_a_status_stays_countable(edited: 
 
 def test_the_conditions_of_a_connection_are_those_that_the_schema_has_room_for() -> None:
     assert len(Condition) <= 16
+
+
+PAGES = Consented("https://lanyard.example/oauth/callback/acme", "https://lanyard.example/connect/sales/crm")
+
+
+def waits(error: LanyardError) -> Consented:
+    return replace(PAGES, awaiting=error)
+
+
+UNASKED = LanyardError(Reason.AUTHORIZATION_REQUIRED)
+NOTHING_YET = replace(LOOKED, published_version=None, intact=False, next_at=None)
+
+
+@pytest.mark.spec("C1", "C13")
+def test_a_consent_to_come_is_neither_progress_nor_a_fault() -> None:
+    status = passes(replace(NOTHING_YET, consented=waits(UNASKED)))
+    assert told(status) == {
+        "Ready": "False AuthorizationRequired",
+        "SpecValid": "True Valid",
+        "Authorized": "False AuthorizationRequired",
+    }
+    assert (status["account"], status["redirectURI"]) == ("System", PAGES.redirect_uri)
+
+
+@pytest.mark.spec("C1")
+def test_a_consent_is_told_with_whose_it_is() -> None:
+    asked = replace(NOTHING_YET, consented=waits(UNASKED))
+    status = passes(asked, replace(FETCHED, consented=replace(PAGES, account="bot@acme.com")))
+    assert told(status)["Authorized"] == "True Authorized"
+    assert status["account"] == "bot@acme.com"
+    assert passes(replace(LOOKED, consented=PAGES), status=status)["account"] == "bot@acme.com"
+
+
+@pytest.mark.spec("C11")
+def test_a_grant_that_is_over_is_told_at_once_and_ready_ends_with_the_token() -> None:
+    over = waits(LanyardError(Reason.GRANT_REVOKED))
+    status = passes(replace(FETCHED, consented=replace(PAGES, account="bot")), replace(LOOKED, consented=over))
+    assert told(status)["Authorized"] == "False GrantRevoked"
+    assert told(status)["Ready"] == "True TokenPublished"
+    status = passes(replace(LOOKED, consented=over), at=NOW + 2 * HOUR, status=status)
+    assert told(status)["Ready"] == "False GrantRevoked"
+    assert told(status)["Stalled"] == "True GrantRevoked"
+
+
+@pytest.mark.spec("C11")
+def test_why_a_consent_failed_survives_a_restart() -> None:
+    first = waits(LanyardError(Reason.AUTHORIZATION_FAILED, why="ClientRejected"))
+    status = passes(replace(NOTHING_YET, consented=first))
+    again = waits(LanyardError(Reason.AUTHORIZATION_FAILED, why="told before"))
+    assert passes(replace(NOTHING_YET, consented=again), status=status) == status
+    assert "ClientRejected" in status["conditions"][0]["message"]
+
+
+@pytest.mark.spec("C7", "C+3")
+def test_the_token_from_before_is_published_while_a_refresh_is_put_off() -> None:
+    late = replace(FETCHED, consented=PAGES, failure=LanyardError(Reason.REFRESH_OUTCOME_UNKNOWN), failed_attempts=1)
+    found = told(passes(late))
+    assert found["Ready"] == "True TokenPublished"
+    assert found["TokenFresh"] == "False RefreshOutcomeUnknown"
+    assert found["Authorized"] == "True Authorized"

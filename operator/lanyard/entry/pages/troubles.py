@@ -31,6 +31,11 @@ _TROUBLES = {
         "This Connection gets its access without a person's consent.",
         "If a person should sign in, its owner sets spec.auth.method to authorizationCode.",
     ),
+    Trouble.LINK: _Words(
+        409, "This Connection is a link",
+        "It uses the access of another Connection and has none of its own to sign in to.",
+        "Open the page of the Connection that its spec.linkTo names.",
+    ),
     Trouble.SUSPENDED: _Words(
         409, "This Connection is suspended",
         "Its owner has paused it, so nobody can authorize it now.",

@@ -12,7 +12,7 @@ import click
 
 from lanyard.api.meta import CONSENT_ANNOTATION
 from lanyard.entry.plugin import screen
-from lanyard.entry.plugin.conditions import KIND, Condition, conditions, is_ready
+from lanyard.entry.plugin.conditions import KIND, Condition, conditions, is_ready, refuse_link
 from lanyard.entry.plugin.faults import ExitCode, PluginError
 from lanyard.entry.plugin.kubectl import Kubectl, KubectlError, Object, Refusal
 from lanyard.entry.plugin.listener import HASH, Listener
@@ -40,6 +40,7 @@ def authorize(
     outside = ctx.ensure_object(Outside)
     namespace = kubectl.namespace()
     before = kubectl.get(KIND, name, namespace)
+    refuse_link(before, "authorize")
     page = start_page(before, name)
     until = outside.now() + timedelta(seconds=timeout)
     approval = Approval(kubectl, name, namespace)

@@ -8,6 +8,7 @@ from typing import Any
 from lanyard.api.connection import GRANT_METHODS
 from lanyard.api.meta import GROUP
 from lanyard.entry.plugin.explain import shown
+from lanyard.entry.plugin.faults import PluginError
 from lanyard.reasons import CATALOGUE, Reason
 
 KIND = f"connections.{GROUP}"
@@ -45,6 +46,24 @@ def is_ready(one: Mapping[str, Any]) -> bool:
     ready = conditions(one).get("Ready")
     seen = one.get("status", {}).get("observedGeneration", -1)
     return ready is not None and ready.status == "True" and seen == one["metadata"].get("generation", seen)
+
+
+def link_of(one: Mapping[str, Any]) -> tuple[str, str] | None:
+    """(namespace, name) of the Connection that a link follows; None for one that is no link."""
+    link = one.get("spec", {}).get("linkTo")
+    return (str(link.get("namespace", "")), str(link.get("name", ""))) if link else None
+
+
+def refuse_link(one: Mapping[str, Any], verb: str) -> None:
+    """PluginError for a link: it has no access of its own to `verb`."""
+    source = link_of(one)
+    if source is not None:
+        namespace, name = source
+        raise PluginError(
+            f"{one['metadata']['name']} is a link and has no access of its own to {verb}.",
+            cause=f"it follows the Connection {name} in {namespace}",
+            step=f"kubectl lanyard {verb} {name} -n {namespace}",
+        )
 
 
 def summary(one: Mapping[str, Any]) -> str:

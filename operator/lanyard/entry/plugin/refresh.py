@@ -4,7 +4,7 @@ import click
 
 from lanyard.api.meta import REFRESH_ANNOTATION
 from lanyard.entry.plugin import screen
-from lanyard.entry.plugin.conditions import KIND, is_ready
+from lanyard.entry.plugin.conditions import KIND, is_ready, refuse_link
 from lanyard.entry.plugin.kubectl import Kubectl, Object
 from lanyard.entry.plugin.options import Length, Outside, output, where
 from lanyard.entry.plugin.screen import Glyph
@@ -27,6 +27,7 @@ def refresh(ctx: click.Context, *, kubectl: Kubectl, name: str, wait: bool, time
     outside = ctx.ensure_object(Outside)
     namespace = kubectl.namespace()
     before = kubectl.get(KIND, name, namespace)
+    refuse_link(before, "refresh")
     asked = outside.now().replace(microsecond=0)
     kubectl.annotate(KIND, name, namespace, REFRESH_ANNOTATION, stamp(asked))
     screen.note(Glyph.STEP, f"asked for a refresh of {name} at {stamp(asked)}")

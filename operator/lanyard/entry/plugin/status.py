@@ -12,6 +12,7 @@ from lanyard.entry.plugin.conditions import (
     conditions,
     halves,
     is_ready,
+    link_of,
     next_step,
     summary,
     wrong,
@@ -133,9 +134,9 @@ def _facts(one: Object, outside: Outside | None) -> list[tuple[str, str]]:
 
 
 def _connector(one: Object) -> str:
-    spec = one.get("spec", {})
-    if "linkTo" in spec:
-        return f"a link to {spec['linkTo'].get('namespace', '')}/{spec['linkTo'].get('name', '')}"
+    spec, link = one.get("spec", {}), link_of(one)
+    if link is not None:
+        return f"a link to {'/'.join(link)}"
     method = spec.get("auth", {}).get("method")
     return f"{spec.get('connector', '')}, {method}" if method else str(spec.get("connector", ""))
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lanyard.api.meta import CONNECTION_UID_LABEL, GROUP, PRESENTABLE_LABEL, READABLE_LABEL
-from lanyard.entry.plugin.conditions import KIND, conditions, is_ready, next_step
+from lanyard.entry.plugin.conditions import KIND, conditions, is_ready, link_of, next_step
 from lanyard.entry.plugin.kubectl import Kubectl, KubectlError, Object, Refusal, SecretOutline, is_name
 
 EVENTS_SHOWN = 3
@@ -74,6 +74,9 @@ def story_of(kubectl: Kubectl, name: str, namespace: str) -> Story:
 
 
 def _references(kubectl: Kubectl, connection: Object) -> Iterator[Reference]:
+    link = link_of(connection)
+    if link is not None:
+        yield _linked(kubectl, *link)
     namespace = connection["metadata"]["namespace"]
     for field, source in connection.get("spec", {}).get("credentials", {}).items():
         if "secretRef" in source:
@@ -82,6 +85,14 @@ def _references(kubectl: Kubectl, connection: Object) -> Iterator[Reference]:
         elif "credentialAssetRef" in source:
             wanted = source["credentialAssetRef"]
             yield from _asset(kubectl, field, wanted["name"], wanted.get("namespace") or namespace, wanted["key"])
+
+
+def _linked(kubectl: Kubectl, namespace: str, name: str) -> Reference:
+    try:
+        found = kubectl.get(KIND, name, namespace)
+    except KubectlError as error:
+        return Reference("linkTo", "Connection", name, namespace, "", *_unread(error))
+    return Reference("linkTo", "Connection", name, namespace, "", *_condition_of(found, "is there"))
 
 
 def _secret(kubectl: Kubectl, field: str, name: str, namespace: str, key: str) -> Reference:

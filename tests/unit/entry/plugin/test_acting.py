@@ -147,3 +147,16 @@ def test_a_length_of_time_that_is_none_is_wrong_usage(kubectl: ScriptedKubectl) 
     told = kubectl.lanyard("refresh", "crm", "--timeout", "soon")
     assert told.exit_code == 2
     assert "10m" in told.stderr
+
+
+@pytest.mark.spec("C13")
+@pytest.mark.parametrize("verb", ["refresh", "authorize"])
+def test_a_link_is_neither_refreshed_nor_authorized_and_its_source_is_named(
+    kubectl: ScriptedKubectl, verb: str
+) -> None:
+    link = connection("crm", spec={"linkTo": {"namespace": "shared", "name": "sales-crm"}})
+    kubectl.on("get", "connections.lanyard.dev", out=link)
+    told = kubectl.lanyard(verb, "crm")
+    assert (annotated(kubectl), told.exit_code) == ([], 1)
+    assert "crm is a link and has no access of its own" in told.stderr
+    assert f"kubectl lanyard {verb} sales-crm -n shared" in told.stderr

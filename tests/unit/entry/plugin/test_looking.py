@@ -11,7 +11,7 @@ from lanyard.api.schema import KINDS, crd
 from lanyard.connectors.loader import from_object, load_catalogue
 from lanyard.entry.plugin.times import told
 from lanyard.reasons import CATALOGUE, Reason
-from support.scripted_kubectl import NOW, ScriptedKubectl, connection, forbidden, listed
+from support.scripted_kubectl import NOW, ScriptedKubectl, condition, connection, forbidden, listed
 
 pytestmark = pytest.mark.spec("K7")
 
@@ -121,6 +121,23 @@ def test_links_are_the_connections_that_allow_this_namespace(
     one = connection("crm", spec=spec, namespace="shared")
     kubectl.on("connections.lanyard.dev", "--all-namespaces", out=listed(one, connection("own", spec=spec)))
     assert kubectl.lanyard("links", "-o", "name").stdout == ("shared/crm\n" if listed_there else "")
+
+
+@pytest.mark.spec("C13")
+def test_links_are_told_with_what_they_would_bring(kubectl: ScriptedKubectl) -> None:
+    kubectl.on("namespace", "sales", out={"metadata": {"name": "sales"}})
+    ready = condition("Ready", "True", "TokenPublished", "")
+    open_to = {"allowedNamespaces": {"names": ["sales"]}, "connector": "salesforce"}
+    one = connection("crm", ready, spec=open_to, status={"account": "bot@acme.com"}, namespace="shared")
+    waiting = connection("hr", spec=open_to | {"connector": "workday"}, namespace="people")
+    kubectl.on("connections.lanyard.dev", out=listed(one, waiting))
+    rows = [line.split() for line in kubectl.lanyard("links").stdout.splitlines()]
+    assert rows == [
+        ["NAMESPACE", "NAME", "READY", "CONNECTOR", "ACCOUNT"],
+        ["shared", "crm", "True", "salesforce", "bot@acme.com"],
+        ["people", "hr", "Unknown", "workday", "-"],
+    ]
+    assert json.loads(kubectl.lanyard("links", "-o", "json").stdout)[0]["account"] == "bot@acme.com"
 
 
 @pytest.mark.spec("C13")

@@ -15,7 +15,7 @@ from support.scripted_kubectl import ScriptedKubectl, condition, connection, for
 
 pytestmark = pytest.mark.spec("C4", "K7")
 
-REJECTED = str(LanyardError(Reason.CLIENT_REJECTED, host="id.example.com"))
+REJECTED = str(LanyardError(Reason.CLIENT_REJECTED, host="id.example.com", proof="client secret"))
 FROM_SECRET = {"clientSecret": {"secretRef": {"name": "app", "key": "secret"}}}
 OURS = "type=Opaque\ncreated=x\nversion=7\nlabel=lanyard.dev/connection-uid=5d7a\nkey=access_token\nkey=type\n"
 READABLE = "type=Opaque\ncreated=x\nversion=3\nlabel=lanyard.dev/readable=true\nkey=secret\n"
@@ -86,7 +86,7 @@ def test_a_rejected_client_is_told_with_its_cause_and_one_next_step(kubectl: Scr
         "✗ clientSecret Secret app in sales: does not exist\n"
         "✗ secret       crm-token: does not exist\n"
         "  event        09:14 UTC (6 min ago) ClientRejected: refused\n"
-        "► next step    Compare both with the app's registration; a rotated secret is picked up by itself.\n"
+        "► next step    Compare both with the app's registration; a rotated one is picked up by itself.\n"
     )
     assert told.exit_code == 1
 
@@ -265,3 +265,32 @@ def test_a_revoked_grant_asks_for_a_consent_also_while_its_last_token_still_work
     assert f"✗ Authorized   {said}\n" in told.stdout
     assert told.stdout.endswith("► next step    someone with access runs: kubectl lanyard authorize crm -n sales\n")
     assert told.exit_code == 0
+
+
+@pytest.mark.spec("C13")
+def test_a_link_is_told_with_its_source(kubectl: ScriptedKubectl) -> None:
+    error = LanyardError(Reason.LINK_TARGET_NOT_READY, name="sales-crm", namespace="shared")
+    link = connection(
+        "crm",
+        condition("Ready", "False", "LinkTargetNotReady", error.message),
+        spec={"linkTo": {"namespace": "shared", "name": "sales-crm"}},
+    )
+    failing = connection("sales-crm", condition("Ready", "False", "ClientRejected", REJECTED), namespace="shared")
+    kubectl.on("connections.lanyard.dev", "crm", out=link)
+    kubectl.on("connections.lanyard.dev", "sales-crm", out=failing)
+    kubectl.on("secret", "crm-token", err='Error from server (NotFound): secrets "crm-token" not found')
+    told = kubectl.lanyard("status", "crm").stdout
+    assert "  connector    a link to shared/sales-crm\n" in told
+    assert "✗ linkTo       Connection sales-crm in shared: is there; not ready: ClientRejected\n" in told
+    assert told.endswith("► next step    Its own conditions say why; this link follows by itself.\n")
+
+
+@pytest.mark.spec("C13", "C8")
+def test_a_source_that_one_may_not_see_is_told_as_unseen(kubectl: ScriptedKubectl) -> None:
+    link = connection("crm", spec={"linkTo": {"namespace": "shared", "name": "sales-crm"}})
+    kubectl.on("connections.lanyard.dev", "crm", out=link)
+    kubectl.on("connections.lanyard.dev", "sales-crm", err=forbidden("connections.lanyard.dev", "sales-crm"))
+    kubectl.on("secret", "crm-token", out=OURS)
+    assert (
+        "◎ linkTo       Connection sales-crm in shared: you may not see it\n" in kubectl.lanyard("status", "crm").stdout
+    )

@@ -1,0 +1,167 @@
+"""Put the flows of the operator together: every part once, each given what it needs and nothing else."""
+
+import secrets
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from lanyard.clients.http import Outbound
+from lanyard.clients.kube import Kube
+from lanyard.connectors.loader import load_catalogue
+from lanyard.entry.settings import SecretAccess, Settings
+from lanyard.flows.acquire import Acquirer
+from lanyard.flows.authorize import Authorizer
+from lanyard.flows.catalogue import Catalogue
+from lanyard.flows.connect import Connect
+from lanyard.flows.delete import Deletion
+from lanyard.flows.duty import Confirmer
+from lanyard.flows.finalizer import Finalizers
+from lanyard.flows.gather import Gatherer
+from lanyard.flows.gather_link import LinkGatherer
+from lanyard.flows.inspect import Inspect
+from lanyard.flows.limits import HostLimits
+from lanyard.flows.link import Link
+from lanyard.flows.pages import Pages
+from lanyard.flows.publish import Publisher
+from lanyard.flows.refresh import Refresher
+from lanyard.flows.report import Reporter
+from lanyard.flows.resolve import Resolver
+from lanyard.flows.tally import Tally
+from lanyard.flows.token_endpoint import TokenEndpoint
+from lanyard.flows.world import World
+from lanyard.rules.schedule import Backoff
+from lanyard.stores.adoption import Adopter
+from lanyard.stores.cache import CredentialCache
+from lanyard.stores.consents import ConsentStore
+from lanyard.stores.grants import GrantStore
+from lanyard.stores.keyring import Keyring
+from lanyard.stores.vault import VaultReader
+
+INTENT_LIVES = 3  # times the provider's deadline: after that, whoever wrote an intent is not at it any more
+CLAIM_LIVES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Consents:
+    """What it takes to keep what people grant: both rings, and the id of this install."""
+
+    grant_ring: Callable[[], Keyring]
+    token_ring: Callable[[], Keyring]
+    install: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flows:
+    """One of each. `authorizer` and `grants` are None where consents are not set up."""
+
+    connect: Connect
+    link: Link
+    inspect: Inspect
+    deletion: Deletion
+    authorizer: Authorizer | None
+    grants: GrantStore | None
+
+
+def assemble(
+    settings: Settings,
+    *,
+    world: World,
+    kube: Kube,
+    outbound: Outbound,
+    limits: HostLimits,
+    tally: Tally,
+    cache: CredentialCache,
+    consents: Consents | None,
+    clock: Callable[[], datetime],
+) -> Flows:
+    pace = Backoff(settings.retry_first, settings.retry_longest, settings.retry_configuration)
+    catalogue = Catalogue(load_catalogue(), world)
+    resolver = Resolver(
+        kube=kube,
+        world=world,
+        cache=cache,
+        vault=VaultReader(outbound),
+        tally=tally,
+        labels_required=settings.secret_access is SecretAccess.LABEL,
+    )
+    reporter = Reporter(kube, world, instance=socket.gethostname())
+    publisher = Publisher(kube, world, secrets.token_bytes(32))
+    endpoint = TokenEndpoint(
+        resolver=resolver,
+        outbound=outbound,
+        limits=limits,
+        tally=tally,
+        deadline=settings.provider_deadline,
+        clock=clock,
+    )
+    pages = Pages(settings.gateway_url)
+    refresher, authorizer, grants, finalizers = None, None, None, Finalizers(kube)
+    if consents is not None:
+        grants = GrantStore(kube, settings.system_namespace, consents.grant_ring, consents.install)
+        refresher = Refresher(
+            world=world,
+            store=grants,
+            adopter=Adopter(kube, grants),
+            endpoint=endpoint,
+            redirect_uri=pages.redirect_uri,
+            holder=socket.gethostname(),
+            intent_life=settings.provider_deadline * INTENT_LIVES,
+            clock=clock,
+        )
+        authorizer = Authorizer(
+            world=world,
+            catalogue=catalogue,
+            consents=ConsentStore(kube, settings.exchange_namespace, consents.token_ring),
+            grants=grants,
+            finalizers=finalizers,
+            endpoint=endpoint,
+            reporter=reporter,
+            pages=pages,
+            code_lifetime=settings.code_lifetime,
+            claim_life=settings.provider_deadline * CLAIM_LIVES,
+            clock=clock,
+        )
+    deletion = Deletion(
+        world=world,
+        catalogue=catalogue,
+        grants=grants,
+        finalizers=finalizers,
+        endpoint=endpoint,
+        reporter=reporter,
+        deadline=settings.revocation_deadline,
+        pause=settings.retry_first,
+        clock=clock,
+    )
+    connect = Connect(
+        world=world,
+        gatherer=Gatherer(
+            world=world,
+            catalogue=catalogue,
+            publisher=publisher,
+            pace=pace,
+            clock=clock,
+            takes_consents=consents is not None,
+        ),
+        acquirer=Acquirer(endpoint),
+        refresher=refresher,
+        pages=pages,
+        confirmer=Confirmer(kube, world),
+        publisher=publisher,
+        reporter=reporter,
+        tally=tally,
+        pace=pace,
+        clock=clock,
+    )
+    link = Link(
+        kube=kube,
+        world=world,
+        gatherer=LinkGatherer(world=world, publisher=publisher, pace=pace),
+        publisher=publisher,
+        reporter=reporter,
+        tally=tally,
+        pace=pace,
+        clock=clock,
+    )
+    inspect = Inspect(world=world, catalogue=catalogue, resolver=resolver, reporter=reporter, pace=pace, clock=clock)
+    return Flows(connect, link, inspect, deletion, authorizer, grants)

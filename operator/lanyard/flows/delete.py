@@ -1,0 +1,149 @@
+"""Take a grant back when its Connection is deleted (DESIGN 4, Delete). Only stored grants hold an object up.
+
+1. the state Secret is read; a grant that does not open cannot be revoked, and holds nobody up
+2. `deletionPolicy: Orphan` leaves it alone at the provider
+3. the connector's revocation calls are made; a provider that is away is asked again until `deadline` after the deletion
+4. what could not be revoked is said in an Event: somebody can remove the app's access by hand
+5. the state Secret is deleted, then the finalizer removed
+"""
+
+import logging
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from pydantic import ValidationError
+
+from lanyard.api.connection import ConnectionSpec
+from lanyard.connectors.selection import Plan, plan_for
+from lanyard.errors import KubernetesError, LanyardError, ProviderError, SourceError
+from lanyard.flows.catalogue import Catalogue
+from lanyard.flows.finalizer import Finalizers
+from lanyard.flows.keys import Key
+from lanyard.flows.queue import WorkQueue
+from lanyard.flows.refresh import owner_of
+from lanyard.flows.report import Reporter
+from lanyard.flows.tally import audit
+from lanyard.flows.token_endpoint import Errand, TokenEndpoint, to_its_end, values
+from lanyard.flows.world import Record, World
+from lanyard.oauth.revocation import Revoked, revocation_requests, revocation_verdict
+from lanyard.oauth.wire import WireRequest
+from lanyard.reasons import Reason
+from lanyard.rules.grants import Grant
+from lanyard.rules.status import moment
+from lanyard.stores.grants import GrantStore
+
+_log = logging.getLogger(__name__)
+
+ORPHANED = "orphaned"
+NO_CALL = "the product has no call for it"
+
+
+class Deletion:
+    """One instance a process. `grants` is None where consents are not set up: then no grant can be opened."""
+
+    def __init__(
+        self,
+        *,
+        world: World,
+        catalogue: Catalogue,
+        grants: GrantStore | None,
+        finalizers: Finalizers,
+        endpoint: TokenEndpoint,
+        reporter: Reporter,
+        deadline: timedelta,
+        pause: timedelta,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._world = world
+        self._catalogue = catalogue
+        self._grants = grants
+        self._finalizers = finalizers
+        self._endpoint = endpoint
+        self._reporter = reporter
+        self._deadline = deadline
+        self._pause = pause
+        self._clock = clock
+
+    async def reconcile(self, key: Key, queue: WorkQueue) -> None:
+        record = self._world.leaving.get(key)
+        if record is None:
+            queue.at(key, None)
+            return
+        try:
+            why = await to_its_end(self._revoked(record))
+            if why is None:
+                queue.at(key, self._clock() + self._pause)
+                return
+            if self._grants is not None:
+                await self._grants.delete(record.uid)
+            await self._finalizers.remove(record)
+        except (KubernetesError, LanyardError):
+            _log.warning("deletion not finished yet", extra={"object": str(key)})
+            queue.at(key, self._clock() + self._pause)
+            return
+        self._world.leaving.pop(key, None)
+        queue.at(key, None)
+        audit("deletion", why or "revoked", object_name=str(key), uid=record.uid)
+        if why and why != ORPHANED:
+            error = LanyardError(Reason.GRANT_NOT_REVOKED, why=why)
+            await self._reporter.announce(record, error.reason, error.message, warning=True, now=self._clock())
+
+    async def _revoked(self, record: Record) -> str | None:
+        """Steps 1 to 3: empty when the grant is gone at the provider, else why it is not; None: come back later."""
+        try:
+            spec = ConnectionSpec.model_validate_json(record.spec)
+            if spec.deletion_policy == "Orphan":
+                return ORPHANED
+            stored = await self._grants.read(record.uid, owner_of(record)) if self._grants is not None else None
+            if stored is None or stored.ended is not None:
+                return ""
+            plan = plan_for(spec, self._catalogue.find(spec.connector), stored.grant.learned)
+            errand = Errand(record, spec, plan)
+            requests = await self._requests(errand, stored.grant)
+        except ValidationError:
+            return Reason.INVALID_SPEC.value
+        except LanyardError as error:
+            # In a namespace that is being deleted, Secrets go first: without them nobody can authenticate.
+            return error.reason.value
+        if not requests:
+            return NO_CALL
+        return await self._made(errand, requests)
+
+    async def _requests(self, errand: Errand, grant: Grant) -> list[WireRequest]:
+        resolved = await self._endpoint.credentials(errand) if errand.plan.method.revocation else {}
+        return revocation_requests(
+            errand.plan,
+            values(resolved),
+            client_id=errand.spec.auth.client_id,
+            refresh_token=grant.refresh_token,
+            access_token=grant.access_token,
+            key_id=errand.spec.auth.key_id,
+            now=self._clock(),
+            jti=str(uuid.uuid4()),
+        )
+
+    async def _made(self, errand: Errand, requests: Sequence[WireRequest]) -> str | None:
+        why = ""
+        for request in requests:
+            verdict, reason = await self._ask(errand.plan, request)
+            if verdict is Revoked.LATER and not self._is_over(errand.record):
+                return None
+            if verdict is not Revoked.DONE:
+                why = reason
+        return why
+
+    async def _ask(self, plan: Plan, request: WireRequest) -> tuple[Revoked, str]:
+        try:
+            answer = await self._endpoint.send(request, plan)
+        except (ProviderError, SourceError) as error:
+            return Revoked.LATER, error.reason.value
+        verdict = revocation_verdict(answer.status)
+        return (
+            verdict,
+            Reason.REQUEST_REJECTED.value if verdict is Revoked.REFUSED else Reason.PROVIDER_UNAVAILABLE.value,
+        )
+
+    def _is_over(self, record: Record) -> bool:
+        began = moment(record.asked)
+        return began is None or self._clock() >= began + self._deadline

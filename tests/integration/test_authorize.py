@@ -1,0 +1,199 @@
+"""From a consent to a Secret that works, and on from there: real API server, OAuth server, gateway and operator."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from support.cluster import Object, conditions, message_of, reason_of, status_of
+from support.consenting import Team
+
+STATE = "/api/v1/namespaces/lanyard-system/secrets"
+
+
+@pytest.fixture(scope="module")
+def gateway(gateway_process: Callable[..., Any], kubernetes: Any) -> Any:
+    """One whose operator holds the Lease itself."""
+    return gateway_process().start()
+
+
+@pytest.fixture(scope="module")
+def operator(operator_process: Callable[..., Any], gateway: Any) -> Any:
+    """One that knows the address of the gateway."""
+    return operator_process(gateway_url=gateway.url).start()
+
+
+@pytest.fixture
+def make_team(cluster: Any, environment: Any, gateway: Any, operator: Any) -> Iterator[Callable[..., Team]]:
+    made: list[Team] = []
+
+    def make(**method: Any) -> Team:
+        made.append(Team(cluster, environment, gateway, **method))
+        return made[-1]
+
+    yield make
+    for team in made:
+        team.close()
+
+
+def grants(team: Team, name: str = "crm") -> list[Object]:
+    items = team.cluster.client.get(STATE, params={"labelSelector": "lanyard.dev/grant"}).json()["items"]
+    owner = f"{team.name}/{name}"
+    return [one for one in items if one["metadata"]["annotations"]["lanyard.dev/connection"] == owner]
+
+
+def works(team: Team, name: str = "crm-token") -> bool:
+    """Whether the published token is the person's and alive."""
+    answer = team.oauth.me(team.cluster.data(name)["access_token"])
+    return answer.status_code == 200 and answer.json()["sub"] == team.person
+
+
+def refreshed_at(one: Object) -> str:
+    return str(one["status"].get("lastRefreshedAt", ""))
+
+
+def refresh(team: Team, name: str = "crm") -> Object:
+    """Ask for a fresh token as people do, and wait for it."""
+    before = refreshed_at(team.cluster.get("Connection", name))
+    # A status has whole seconds.
+    time.sleep(max(0.0, datetime.fromisoformat(before).timestamp() + 1.05 - time.time()))
+    mark = datetime.now().astimezone().isoformat()
+    team.cluster.merge("Connection", name, {"metadata": {"annotations": {"lanyard.dev/refresh": mark}}})
+    return team.cluster.wait("Connection", name, lambda one: refreshed_at(one) not in {"", before})
+
+
+@pytest.mark.spec("C1", "C6", "C13")
+def test_before_anybody_consents_the_status_says_what_to_do(make_team: Callable[..., Team]) -> None:
+    team = make_team()
+    found = team.cluster.wait_reason("crm", "AuthorizationRequired")
+    assert not conditions(found).keys() & {"Stalled", "Reconciling"}
+    assert reason_of(found, "Authorized") == "AuthorizationRequired"
+    status = found["status"]
+    assert status["account"] == "System"
+    assert status["redirectURI"] == f"{team.gateway.url}/oauth/callback/{team.name}"
+    assert status["authorizationURL"] == team.page_url()
+    assert not team.cluster.exists("Secret", "crm-token")
+    assert team.token_requests() == 0
+
+
+@pytest.mark.spec("C1", "C5", "C8", "C17", "A7")
+def test_one_consent_becomes_a_secret_that_works(make_team: Callable[..., Team]) -> None:
+    team = make_team()
+    page = team.consent()
+    found = team.cluster.wait_ready("crm")
+    assert works(team)
+    assert found["status"]["account"] == team.person
+    assert set(found["status"]["grantedScopes"]) == {"api", "more"}
+    assert status_of(found, "Authorized") == "True"
+    assert message_of(found, "Authorized") == f"{team.person} has authorized this Connection."
+    assert found["metadata"]["finalizers"] == ["lanyard.dev/grant"]
+    (state,) = grants(team)
+    data = team.cluster.data("crm-token")
+    assert set(data) >= {"access_token", "authorization_header", "expires_at", "type", "provider"}
+    assert "refresh_token" not in data
+    assert "grant" in state["data"]
+    assert team.token_requests() == 1
+    assert page.status_code == 200
+    (record,) = team.records()
+    assert "record" not in record["data"]
+
+
+@pytest.mark.spec("C7", "C+1")
+@pytest.mark.parametrize("rotates", [True, False], ids=["rotating", "fixed"])
+def test_a_grant_is_refreshed_without_the_person(make_team: Callable[..., Team], rotates: bool) -> None:
+    team = make_team(rotation={"mode": "rotates" if rotates else "fixed"})
+    team.oauth.change_client(team.name, rotate_refresh_tokens=rotates)
+    team.consent()
+    team.cluster.wait_ready("crm")
+    for _ in range(2):
+        found = refresh(team)
+        assert status_of(found, "Ready") == "True"
+        assert works(team)
+    (state,) = grants(team)
+    assert state["metadata"]["annotations"]["lanyard.dev/grant-generation"] == "3"
+    assert "intent" not in state["data"]
+    assert team.token_requests() == 3
+
+
+@pytest.mark.spec("C11", "C18")
+def test_a_grant_that_is_revoked_at_the_provider_stops_and_a_new_consent_mends_it(
+    make_team: Callable[..., Team],
+) -> None:
+    team = make_team()
+    team.consent()
+    before = team.cluster.wait_ready("crm")
+    uid = team.cluster.get("Secret", "crm-token")["metadata"]["uid"]
+    assert team.oauth.end_grants(team.name) == 1
+    team.cluster.merge(
+        "Connection", "crm", {"metadata": {"annotations": {"lanyard.dev/refresh": "2030-01-01T00:00:00Z"}}}
+    )
+    found = team.cluster.wait_reason("crm", "GrantRevoked", condition="Authorized")
+    assert status_of(found, "Ready") == "True"
+    asked = team.token_requests()
+    time.sleep(3)
+    assert team.token_requests() == asked
+    team.consent()
+    found = team.cluster.wait(
+        "Connection",
+        "crm",
+        lambda one: status_of(one, "Authorized") == "True" and refreshed_at(one) != refreshed_at(before),
+    )
+    assert works(team)
+    assert team.cluster.get("Secret", "crm-token")["metadata"]["uid"] == uid
+
+
+@pytest.mark.spec("C11")
+def test_a_declined_consent_is_told_and_the_next_one_works(make_team: Callable[..., Team]) -> None:
+    team = make_team()
+    team.consent(agree=False)
+    team.cluster.wait_reason("crm", "ConsentDenied")
+    assert team.token_requests() == 0
+    team.consent()
+    team.cluster.wait_ready("crm")
+
+
+@pytest.mark.spec("C11", "C1")
+def test_another_account_than_expected_is_refused_and_an_older_grant_goes_on(make_team: Callable[..., Team]) -> None:
+    team = make_team()
+    team.consent()
+    before = team.cluster.wait_ready("crm")
+    team.cluster.merge("Connection", "crm", {"spec": {"auth": {"expectedAccount": "somebody-else"}}})
+    team.cluster.wait(
+        "Connection", "crm", lambda one: one["status"]["observedGeneration"] == one["metadata"]["generation"]
+    )
+    asked = team.token_requests()
+    team.consent()
+    team.until(lambda: team.cluster.events("crm"), lambda seen: any(one["reason"] == "AccountMismatch" for one in seen))
+    found = team.cluster.get("Connection", "crm")
+    assert status_of(found, "Ready") == "True"
+    assert found["status"]["account"] == before["status"]["account"]
+    assert team.token_requests() == asked + 1
+    refresh(team)
+    assert works(team)
+
+
+@pytest.mark.spec("C4")
+@pytest.mark.parametrize("policy", ["Revoke", "Orphan"])
+def test_deletion_takes_the_grant_back_or_leaves_it(make_team: Callable[..., Team], policy: str) -> None:
+    team = make_team()
+    team.cluster.merge("Connection", "crm", {"spec": {"deletionPolicy": policy}})
+    team.consent()
+    team.cluster.wait_ready("crm")
+    token = team.cluster.data("crm-token")["access_token"]
+    team.cluster.delete("Connection", "crm")
+    team.until(lambda: team.cluster.exists("Connection", "crm"), lambda there: not there)
+    assert grants(team) == []
+    assert team.oauth.me(token).status_code == (401 if policy == "Revoke" else 200)
+
+
+@pytest.mark.spec("C4")
+def test_a_namespace_with_a_grant_goes_without_hanging(make_team: Callable[..., Team]) -> None:
+    team = make_team()
+    team.consent()
+    team.cluster.wait_ready("crm")
+    team.cluster.client.delete(f"/api/v1/namespaces/{team.name}")
+    path = f"/api/v1/namespaces/{team.name}"
+    team.until(lambda: team.cluster.client.get(path).status_code, lambda code: code == 404, seconds=30)
+    assert grants(team) == []
