@@ -132,6 +132,7 @@ class Reason(StrEnum):
     AUTHORIZATION_FAILED = "AuthorizationFailed"
     CONSENT_DENIED = "ConsentDenied"
     ACCOUNT_MISMATCH = "AccountMismatch"
+    ACCOUNT_UNKNOWN = "AccountUnknown"
     AUTHORIZATION_EXPIRED = "AuthorizationExpired"
     AUTHORIZATION_LOST = "AuthorizationLost"
     AUTHORIZATION_OUTDATED = "AuthorizationOutdated"
@@ -335,6 +336,8 @@ CATALOGUE: dict[Reason, Entry] = {
         "If an administrator there must approve the app first, ask them; then authorize again."),
     Reason.ACCOUNT_MISMATCH: _consent("Another account signed in than spec.auth.expectedAccount names.",
         "Sign in as the expected account and authorize again, or correct spec.auth.expectedAccount."),
+    Reason.ACCOUNT_UNKNOWN: _consent("The provider did not say who signed in, so spec.auth.expectedAccount is not met.",
+        "Authorize again; where this stays, the product names no account: remove spec.auth.expectedAccount."),
     Reason.AUTHORIZATION_EXPIRED: _consent("The provider's answer was older than it may be when it could be used.",
         _AGAIN),
     Reason.AUTHORIZATION_LOST: _consent("The exchange of the provider's answer was cut short; a code works once.",

@@ -61,6 +61,7 @@ ACTIONS = {
     "resolve": "a credential was read from a Secret or through a CredentialAssetRef, from its store or from memory",
     "consent": "a browser was sent to the provider (`started`), or came back (`answered`, `refused by the "
     "provider`); the operator stored a grant (`authorized`), or says [why not](../reasons.md)",
+    "orphan": "a stored grant misses its Connection: noted (`mark`), found again (`unmark`), removed (`remove`)",
     "deletion": "a deleted Connection's grant was taken back (`revoked`), left alone (`orphaned`), or could not be",
     "publish": "a workload Secret was written; `object gone`: nothing was, for the Connection was deleted meanwhile",
 }

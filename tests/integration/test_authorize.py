@@ -174,6 +174,17 @@ def test_another_account_than_expected_is_refused_and_an_older_grant_goes_on(mak
     assert works(team)
 
 
+@pytest.mark.spec("C11")
+def test_an_account_that_nobody_names_is_not_called_another_one(make_team: Callable[..., Team], oauth: Any) -> None:
+    """The server's answer has no e-mail address."""
+    team = make_team(identity={"request": {"url": oauth.me_url}, "account": ["/email"]})
+    team.cluster.merge("Connection", "crm", {"spec": {"auth": {"expectedAccount": "crm-bot@acme.com"}}})
+    page = team.consent()
+    team.cluster.wait_reason("crm", "AccountUnknown")
+    assert "another account" not in page.text
+    assert grants(team) == []
+
+
 @pytest.mark.spec("C4")
 @pytest.mark.parametrize("policy", ["Revoke", "Orphan"])
 def test_deletion_takes_the_grant_back_or_leaves_it(make_team: Callable[..., Team], policy: str) -> None:

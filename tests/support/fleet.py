@@ -62,8 +62,8 @@ class Fleet:
 
     @staticmethod
     def _life(name: str) -> int:
-        """8 to 14 s, so that at any time some are due."""
-        return 8 + int(name.rpartition("-")[2]) % 7
+        """6 to 10 s, so that at any time some are due."""
+        return 6 + int(name.rpartition("-")[2]) % 5
 
     def _look(self) -> None:
         """All the while: no Secret goes back to an older token."""

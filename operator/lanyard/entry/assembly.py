@@ -22,6 +22,7 @@ from lanyard.flows.gather_link import LinkGatherer
 from lanyard.flows.inspect import Inspect
 from lanyard.flows.limits import HostLimits
 from lanyard.flows.link import Link
+from lanyard.flows.orphans import Orphans
 from lanyard.flows.pages import Pages
 from lanyard.flows.publish import Publisher
 from lanyard.flows.refresh import Refresher
@@ -53,7 +54,7 @@ class Consents:
 
 @dataclass(frozen=True, slots=True)
 class Flows:
-    """One of each. `authorizer` and `grants` are None where consents are not set up."""
+    """One of each. The last three are None where consents are not set up."""
 
     connect: Connect
     link: Link
@@ -61,6 +62,7 @@ class Flows:
     deletion: Deletion
     authorizer: Authorizer | None
     grants: GrantStore | None
+    orphans: Orphans | None
 
 
 def assemble(
@@ -96,9 +98,12 @@ def assemble(
         clock=clock,
     )
     pages = Pages(settings.gateway_url)
-    refresher, authorizer, grants, finalizers = None, None, None, Finalizers(kube)
+    refresher, authorizer, grants, orphans, finalizers = None, None, None, None, Finalizers(kube)
     if consents is not None:
         grants = GrantStore(kube, settings.system_namespace, consents.grant_ring, consents.install)
+        orphans = Orphans(
+            world=world, grants=grants, namespaces=settings.namespaces, after=settings.orphan_after, clock=clock
+        )
         refresher = Refresher(
             world=world,
             store=grants,
@@ -164,4 +169,4 @@ def assemble(
         clock=clock,
     )
     inspect = Inspect(world=world, catalogue=catalogue, resolver=resolver, reporter=reporter, pace=pace, clock=clock)
-    return Flows(connect, link, inspect, deletion, authorizer, grants)
+    return Flows(connect, link, inspect, deletion, authorizer, grants, orphans)

@@ -181,6 +181,8 @@ class Authorizer:
         plan = _knowing(errand, learned).plan
         found = await identify(self._endpoint, plan, token, consent.callback)
         expected = errand.spec.auth.expected_account
+        if expected is not None and not found.account:
+            raise LanyardError(Reason.ACCOUNT_UNKNOWN)
         if expected is not None and found.account != expected:
             raise LanyardError(Reason.ACCOUNT_MISMATCH, account=found.account)
         return Grant(
