@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from lanyard.reasons import Reason
-from support.checkpoint import Moment
+from support.checkpoint import Moment, Trap
 
 
 class Flow(Enum):
@@ -42,22 +42,26 @@ ABOUT = {
 @dataclass(frozen=True, slots=True)
 class Cell:
     """What is in the table, and what holds at the end: `asked` is how many token requests of the flow have reached the
-    provider; `human` the reason that tells somebody to authorize again.
+    provider; `human` the reason that tells somebody to authorize again; `page` what the page of the browser says then,
+    where that is more exact.
     """
 
     says: str
     asked: int = 1
     human: Reason | None = None
+    page: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One step of a flow. `provoked`: it is only taken when something goes wrong, so the test has the provider fail."""
+    """One step of a flow. `provoked_by`: it is only taken when something goes wrong, so that is made to go wrong
+    before.
+    """
 
     step: str
     request: str
     cells: Mapping[Moment, Cell]
-    provoked: bool = False
+    provoked_by: Trap | None = None
 
 
 def _cells(before: Cell, after: Cell, lost: Cell | None = None, refused: Cell | None = None) -> Mapping[Moment, Cell]:
@@ -89,9 +93,10 @@ TOKEN_LOST = Cell("the refresh token is spent; authorize again", asked=2, human=
 FROM_GRANT = Cell("published from the stored grant; the provider is not asked again")
 STATUS_FROM_GRANT = Cell("told at the next start, from the stored grant")
 
+REFUSED_TOKEN = Trap("token request", Moment.REFUSED)
 STATUS = Row("status", "PATCH of the status", _cells(FETCHED_ANEW, NOTHING, TOLD_SOON, TOLD_SOON))
 EVENT = Row("event", "POST of an Event", _cells(NO_EVENT, NOTHING, NO_EVENT, NO_EVENT))
-EVENT_OF_FAILURE = Row("event", "POST of an Event, when a reason changes", EVENT.cells, provoked=True)
+EVENT_OF_FAILURE = Row("event", "POST of an Event, when a reason changes", EVENT.cells, REFUSED_TOKEN)
 MACHINE_REQUEST = Row("token request", "POST to the token endpoint", _cells(ASKED, ASKED_AGAIN, RETRIED_AGAIN, RETRIED))
 MACHINE_SECRET = _cells(FETCHED_ANEW, FETCHED_ANEW, FROM_MEMORY, FROM_MEMORY)
 INTENT = Row("state intent", "PATCH of the state Secret", _cells(ASKED, AFTER_INTENT, AFTER_INTENT, RETRIED))
@@ -121,7 +126,9 @@ def _declined(asked: int) -> Cell:
 REVOKED, LOST = Reason.GRANT_REVOKED, Reason.AUTHORIZATION_LOST
 GOES_ON = Cell("spent at the next start")
 GOES_ON_SOON = Cell("spent after a pause")
-ANSWER_FAILED = Cell("the code may be spent; authorize again", asked=1, human=Reason.AUTHORIZATION_FAILED)
+FAILED, UNAVAILABLE = Reason.AUTHORIZATION_FAILED, Reason.PROVIDER_UNAVAILABLE
+EXCHANGE_LOST = Cell("the code is spent; authorize again", 1, FAILED, UNAVAILABLE)
+EXCHANGE_REFUSED = Cell("the code may be spent; authorize again", 0, FAILED, UNAVAILABLE)
 NAMELESS = Cell("goes on; the account has no name")
 GONE = Cell("goes on and ends", asked=0)
 GONE_AGAIN = Cell("revoked a second time, which does no harm; then it ends", asked=0)
@@ -129,12 +136,11 @@ GONE_AGAIN = Cell("revoked a second time, which does no harm; then it ends", ask
 
 def _consent(secret: str) -> tuple[Row, ...]:
     return (
-        Row("finalizer", "PATCH of the Connection", _cells(GOES_ON, GOES_ON, GOES_ON_SOON, GOES_ON_SOON)),
         Row("consent claimed", "PATCH of the record", _cells(GOES_ON, _declined(0), _declined(0), GOES_ON_SOON)),
         Row(
             "code exchange",
             "POST to the token endpoint",
-            _cells(_declined(0), _declined(1), ANSWER_FAILED, Cell(ANSWER_FAILED.says, 0, Reason.AUTHORIZATION_FAILED)),
+            _cells(_declined(0), _declined(1), EXCHANGE_LOST, EXCHANGE_REFUSED),
         ),
         Row("identity", "GET at the provider", _cells(_declined(1), _declined(1), NAMELESS, NAMELESS)),
         Row("state grant", secret, _cells(_declined(1), FROM_GRANT, FROM_MEMORY, FROM_MEMORY)),
@@ -142,15 +148,32 @@ def _consent(secret: str) -> tuple[Row, ...]:
     )
 
 
+LOSS_NOTED = Row(
+    "state end",
+    "PATCH of the state Secret, when the token is spent",
+    _cells(Cell(TOKEN_LOST.says, 3, TOKEN_LOST.human), TOKEN_LOST, TOKEN_LOST, TOKEN_LOST),
+    Trap("token request", Moment.ANSWER_LOST),
+)
+UNTOLD = Cell("the Event is missing; the page says it all", 0, FAILED, UNAVAILABLE)
+EVENT_OF_LOSS = Row(
+    "event", "POST of an Event, when it fails", _cells(*[UNTOLD] * 4), Trap("code exchange", Moment.REFUSED)
+)
+
 ROWS: Mapping[Flow, tuple[Row, ...]] = {
     Flow.CONSENT: (
+        Row("finalizer", "PATCH of the Connection", _cells(GOES_ON, GOES_ON, GOES_ON_SOON, GOES_ON_SOON)),
         *_consent("POST of the state Secret"),
         Row("workload secret", "POST of the Secret", GRANT_PUBLISHED[0].cells),
         GRANT_PUBLISHED[1],
         EVENT,
     ),
-    Flow.NEW_CONSENT: (*_consent("PATCH of the state Secret"), *GRANT_PUBLISHED[:2]),
-    Flow.ROTATES: (INTENT, *_spent(_cells(AFTER_INTENT, TOKEN_LOST, TOKEN_LOST, LATE), TOKEN_LOST), *GRANT_PUBLISHED),
+    Flow.NEW_CONSENT: (*_consent("PATCH of the state Secret"), *GRANT_PUBLISHED[:2], EVENT_OF_LOSS),
+    Flow.ROTATES: (
+        INTENT,
+        *_spent(_cells(AFTER_INTENT, TOKEN_LOST, TOKEN_LOST, LATE), TOKEN_LOST),
+        *GRANT_PUBLISHED,
+        LOSS_NOTED,
+    ),
     Flow.GRACE: (INTENT, *_spent(_cells(AFTER_INTENT, IN_GRACE, IN_GRACE, RETRIED), IN_GRACE), *GRANT_PUBLISHED),
     Flow.FIXED: (*_spent(_cells(ASKED, HARMLESS, HARMLESS, RETRIED), HARMLESS), *GRANT_PUBLISHED),
     Flow.REVOKED: (
@@ -181,6 +204,11 @@ ROWS: Mapping[Flow, tuple[Row, ...]] = {
         EVENT_OF_FAILURE,
     ),
 }
+
+AFTERMATH: Mapping[Flow, frozenset[str]] = {Flow.REVOKED: frozenset({"workload secret"})}
+"""Steps that only the process after a kill takes, and that are rows of another flow: the last token is published anew
+where nobody knows whether the Secret is as it was written.
+"""
 
 
 def cells() -> Iterator[tuple[Flow, Row, Moment]]:

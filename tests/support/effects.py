@@ -57,7 +57,8 @@ class ClusterEffects:
 
     def __init__(self) -> None:
         self._places: dict[str, str] = {}
-        self._generations: dict[str, int] = {}
+        self._intents: dict[str, str | None] = {}
+        """Generation of the intent that was written last, by Secret; None where something was written since."""
 
     def know(self, secret: str, place: str) -> None:
         """A Secret of ours, in the operator's or the shared namespace, that a test has made."""
@@ -92,13 +93,14 @@ class ClusterEffects:
         place = self._places.get(name, name)
         if method == "DELETE":
             return Effect(place, "state removed")
+        generation = annotations.get(GENERATION, "")
+        spent, self._intents[name] = self._intents.get(name), None
         if (body.get("data") or {}).get("intent"):
+            self._intents[name] = generation
             return Effect(place, "state intent")
         if annotations.get(ENDED):
             return Effect(place, "state end")
-        generation = int(annotations.get(GENERATION) or 0)
-        before, self._generations[name] = self._generations.get(name, 0), generation
-        return Effect(place, "state grant" if generation > before else "state intent taken back")
+        return Effect(place, "state intent taken back" if spent == generation else "state grant")
 
     def _of_consent(self, method: str, name: str, body: Mapping[str, Any]) -> Effect:
         metadata = body.get("metadata", {})

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Iterator
 
+from lanyard.reasons import Reason
 from support.checkpoint import Moment
 from support.cluster import Object, assert_conditions_coherent, conditions, is_current, status_of
 from support.crash_rows import Flow
@@ -45,7 +46,7 @@ def _complaints(ground: Ground, case: Case) -> Iterator[str]:
         yield "the status is not that of this generation"
         return
     yield from _incoherent(found)
-    if case.is_granted and "intent" in _state(ground, found).get("data", {}):
+    if case.is_granted and case.cell.human is None and "intent" in _state(ground, found).get("data", {}):
         yield "an intent is left"
     if case.flow in CONSENTS:
         yield from _told_wrongly(ground, case)
@@ -93,7 +94,7 @@ def _told_wrongly(ground: Ground, case: Case) -> Iterator[str]:
     record = ground.client.get(f"/api/v1/namespaces/{EXCHANGE}/secrets/{case.record}").json()
     outcome = base64.b64decode(record.get("data", {}).get("outcome", "")).decode()
     told = json.loads(outcome)["reason"] if outcome else "nothing"
-    wanted = case.cell.human.value if case.cell.human is not None else "Authorized"
+    wanted = (case.cell.page or case.cell.human or Reason.AUTHORIZED).value
     if told != wanted:
         yield f"the page says {told}, not {wanted}"
 

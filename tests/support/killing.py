@@ -20,7 +20,7 @@ from support.granting import GRACE_SECONDS, GrantingProvider, Policy
 MOST_AT_ONCE = 14
 """The operator has 16 connections to the API server; a few are needed for what is not held."""
 STEP_SECONDS = 20.0
-SHORT_LIFE, LONG_LIFE = 8.0, 90.0
+SHORT_LIFE, LONG_LIFE = 8.0, 600.0
 """Of the token before a refresh, which is due after about 3.5 s (half the life is the largest margin), and of all that
 come in the flow: none of them is due before it is over.
 """
@@ -188,7 +188,7 @@ class Ground:
         self.checkpoint.follow(case.place, case.flow.name)
         if case.flow is Flow.REVOKED:
             self.provider.end(case.place)
-        provocation = [Trap("token request", Moment.REFUSED)] if case.row.provoked else []
+        provocation = [case.row.provoked_by] if case.row.provoked_by is not None else []
         self.checkpoint.arm(case.place, *provocation, Trap(case.row.step, case.moment))
 
     def _set_off(self, wave: list[Case]) -> None:
