@@ -14,42 +14,40 @@ and where it does not, the status of the Connection says so and names the one th
 
 Many providers take a refresh token only once. They answer with the next one, and a token that comes a second time
 looks to them like a thief: they end the grant. Between the moment a request leaves and the moment its answer is stored
-lies a gap that no client can close. Lanyard keeps it as short as it can and always knows when it was in it.
+lies a gap that no client can close. Lanyard keeps it short and always knows when it was in it.
 
-## How a grant is refreshed
+## How that gap is kept
 
-Each grant lies encrypted in a Secret of the operator's namespace, with a number that goes up by one at each refresh.
+[A refresh](refresh.md) of a grant whose refresh tokens rotate takes five steps, and each leaves behind what the next
+process needs to know:
 
-1. **Read** that Secret from the API server, never from a cache.
-2. **Write down the intent** to spend this number, on the version that was read. If two operators try, the API server
-   takes one. If the API server does not take it, nothing has been sent and nothing is lost. A provider whose refresh
-   tokens stay the same (`rotation.mode: fixed`) needs no intent: sending twice does no harm there.
-3. **Ask** the provider: one request with one deadline. It is never repeated by itself.
-4. **Store** what came back before anything else is done with it. That write is repeated until it succeeds; it wins over
-   any intent.
-5. **Publish** the workload Secret, then the status. Both can be made again from the grant at any time, so a crash here
-   costs no second request.
+1. **Intent.** Before anything is sent, the state Secret says: *generation 7 is about to be spent*. The write is made on
+   the version that was read, so of two operators one gets to send. Where the API server does not take it, nothing is
+   sent and nothing is lost.
+2. **Request.** One, with one deadline. It is never repeated by itself.
+3. **Grant.** What came back is stored before anything else is done with it. That write is repeated until it succeeds; a
+   grant that was received beats any intent.
+4. **Workload Secret** and 5. **status.** Both are made from the stored grant and can be made again at any time, so a
+   crash here costs no second request.
 
-After a crash, an intent that is still there says: this refresh token may have been spent. Until the time that the
-intent names, an answer may still be under way, and nobody acts. Then the connector's `rotation` decides:
+A process that starts and finds an intent knows that the refresh token may have been spent. Until the time that the
+intent names, an answer may still be under way, and nobody acts; then the connector's `rotation.mode` decides. With
+`fixed` no intent is needed: sending twice does no harm.
 
-* `fixed`: ask again.
-* `rotatesWithGrace`: ask again while the provider still takes the former token.
-* `rotates`, and where nothing is known: the published token is used as long as it lives, and only shortly before its
-  expiry the refresh token is sent once more. It may have been spent, and then the grant is gone either way.
+A **consent** follows the same rule. Its record is claimed before the code is spent, the grant is stored before anybody
+is told, and an older grant stays in place until the new one is stored. A code works once: when its exchange is cut
+short, a person has to click again. What the provider gave for it is held by nobody then; it ends as the provider ends
+unused grants, or when somebody removes the app's access there.
 
-A **consent** follows the same rule. The operator claims the record of the consent before it spends the code, stores the
-grant before it tells anybody, and leaves an older grant alone until the new one is stored. A code works once: when its
-exchange is cut short, a person has to click again.
-
-A **deletion** revokes the grant, then forgets it, then lets the object go. It does not wait for a provider that is away
-for more than a minute.
+A **deletion** revokes the grant, then forgets it, then lets the object go. Each of these may be done twice. For a
+provider that is away it waits a minute at most.
 
 ## What happens at each step
 
 Each cell was made to happen by a test. It kills the operator with SIGKILL from outside, while a proxy holds the request
 (*killed before*) or its answer (*killed after*); or the proxy throws the answer away (*answer lost*) or answers 503 in
-place of the server (*refused*). The test fails on a request that changes something and has no row.
+place of the server (*refused*). The test fails on a request that changes something and has no row. Where a cell says
+*from the stored grant* or *from memory*, the provider is not asked a second time.
 
 **Bold cells need a person.**
 

@@ -79,18 +79,19 @@ ASKED_AGAIN = Cell("asked for again; the token that nobody saw expires unused", 
 RETRIED = Cell("asked for again after a pause")
 RETRIED_AGAIN = Cell("asked for again after a pause", asked=2)
 FETCHED_ANEW = Cell("a new token is asked for and published", asked=2)
-FROM_MEMORY = Cell("written again from memory; the provider is not asked again")
+FROM_MEMORY = Cell("written again from memory")
 NOTHING = Cell("nothing is missing")
 TOLD_SOON = Cell("told after a pause")
 NO_EVENT = Cell("the Event is missing; the status says it all")
 
 # what a grant changes
 AFTER_INTENT = Cell("nothing was sent; asked for once the intent is over")
+UNSURE = Cell("asked for shortly before the expiry, for nobody knows that nothing was sent")
 HARMLESS = Cell("asked for again, which does no harm here", asked=2)
 IN_GRACE = Cell("asked for again while the former refresh token is taken", asked=2)
-LATE = Cell("asked for again shortly before the expiry")
+LATE = Cell("asked for again shortly before the expiry, for it may have been spent")
 TOKEN_LOST = Cell("the refresh token is spent; authorize again", asked=2, human=Reason.REFRESH_TOKEN_LOST)
-FROM_GRANT = Cell("published from the stored grant; the provider is not asked again")
+FROM_GRANT = Cell("published from the stored grant")
 STATUS_FROM_GRANT = Cell("told at the next start, from the stored grant")
 
 REFUSED_TOKEN = Trap("token request", Moment.REFUSED)
@@ -99,12 +100,15 @@ EVENT = Row("event", "POST of an Event", _cells(NO_EVENT, NOTHING, NO_EVENT, NO_
 EVENT_OF_FAILURE = Row("event", "POST of an Event, when a reason changes", EVENT.cells, REFUSED_TOKEN)
 MACHINE_REQUEST = Row("token request", "POST to the token endpoint", _cells(ASKED, ASKED_AGAIN, RETRIED_AGAIN, RETRIED))
 MACHINE_SECRET = _cells(FETCHED_ANEW, FETCHED_ANEW, FROM_MEMORY, FROM_MEMORY)
-INTENT = Row("state intent", "PATCH of the state Secret", _cells(ASKED, AFTER_INTENT, AFTER_INTENT, RETRIED))
 GRANT_PUBLISHED = (
     Row("workload secret", "PATCH of the Secret", _cells(FROM_GRANT, FROM_GRANT, FROM_MEMORY, FROM_MEMORY)),
     Row("status", "PATCH of the status", _cells(STATUS_FROM_GRANT, NOTHING, TOLD_SOON, TOLD_SOON)),
     EVENT_OF_FAILURE,
 )
+
+
+def _intended(after: Cell) -> Row:
+    return Row("state intent", "PATCH of the state Secret", _cells(ASKED, after, after, RETRIED))
 
 
 def _spent(request: Mapping[Moment, Cell], unstored: Cell) -> tuple[Row, ...]:
@@ -120,15 +124,18 @@ def _told(asked: int, reason: Reason) -> Cell:
 
 
 def _declined(asked: int) -> Cell:
-    return Cell("the code is spent; authorize again", asked=asked, human=Reason.AUTHORIZATION_LOST)
+    says = "the code is spent; authorize again" if asked else "the code counts as spent; authorize again"
+    return Cell(says, asked=asked, human=Reason.AUTHORIZATION_LOST)
 
 
-REVOKED, LOST = Reason.GRANT_REVOKED, Reason.AUTHORIZATION_LOST
+REVOKED = Reason.GRANT_REVOKED
 GOES_ON = Cell("spent at the next start")
 GOES_ON_SOON = Cell("spent after a pause")
 FAILED, UNAVAILABLE = Reason.AUTHORIZATION_FAILED, Reason.PROVIDER_UNAVAILABLE
 EXCHANGE_LOST = Cell("the code is spent; authorize again", 1, FAILED, UNAVAILABLE)
 EXCHANGE_REFUSED = Cell("the code may be spent; authorize again", 0, FAILED, UNAVAILABLE)
+FINISHED = Cell("published from the stored grant; the record is finished at the next start")
+FINISHED_SOON = Cell("the record is finished after a pause")
 NAMELESS = Cell("goes on; the account has no name")
 GONE = Cell("goes on and ends", asked=0)
 GONE_AGAIN = Cell("revoked a second time, which does no harm; then it ends", asked=0)
@@ -144,7 +151,7 @@ def _consent(secret: str) -> tuple[Row, ...]:
         ),
         Row("identity", "GET at the provider", _cells(_declined(1), _declined(1), NAMELESS, NAMELESS)),
         Row("state grant", secret, _cells(_declined(1), FROM_GRANT, FROM_MEMORY, FROM_MEMORY)),
-        Row("consent done", "PATCH of the record", _cells(FROM_GRANT, FROM_GRANT, NOTHING, NOTHING)),
+        Row("consent done", "PATCH of the record", _cells(FINISHED, FROM_GRANT, NOTHING, FINISHED_SOON)),
     )
 
 
@@ -169,12 +176,16 @@ ROWS: Mapping[Flow, tuple[Row, ...]] = {
     ),
     Flow.NEW_CONSENT: (*_consent("PATCH of the state Secret"), *GRANT_PUBLISHED[:2], EVENT_OF_LOSS),
     Flow.ROTATES: (
-        INTENT,
-        *_spent(_cells(AFTER_INTENT, TOKEN_LOST, TOKEN_LOST, LATE), TOKEN_LOST),
+        _intended(UNSURE),
+        *_spent(_cells(UNSURE, TOKEN_LOST, TOKEN_LOST, LATE), TOKEN_LOST),
         *GRANT_PUBLISHED,
         LOSS_NOTED,
     ),
-    Flow.GRACE: (INTENT, *_spent(_cells(AFTER_INTENT, IN_GRACE, IN_GRACE, RETRIED), IN_GRACE), *GRANT_PUBLISHED),
+    Flow.GRACE: (
+        _intended(AFTER_INTENT),
+        *_spent(_cells(AFTER_INTENT, IN_GRACE, IN_GRACE, RETRIED), IN_GRACE),
+        *GRANT_PUBLISHED,
+    ),
     Flow.FIXED: (*_spent(_cells(ASKED, HARMLESS, HARMLESS, RETRIED), HARMLESS), *GRANT_PUBLISHED),
     Flow.REVOKED: (
         Row(
@@ -204,11 +215,6 @@ ROWS: Mapping[Flow, tuple[Row, ...]] = {
         EVENT_OF_FAILURE,
     ),
 }
-
-AFTERMATH: Mapping[Flow, frozenset[str]] = {Flow.REVOKED: frozenset({"workload secret"})}
-"""Steps that only the process after a kill takes, and that are rows of another flow: the last token is published anew
-where nobody knows whether the Secret is as it was written.
-"""
 
 
 def cells() -> Iterator[tuple[Flow, Row, Moment]]:

@@ -25,6 +25,7 @@ _EVENT = re.compile(r"/apis/events\.k8s\.io/v1/namespaces/(?P<namespace>[^/]+)/e
 _CONNECTION = re.compile(
     r"/apis/lanyard\.dev/v1alpha1/namespaces/(?P<namespace>[^/]+)/connections/(?P<name>[^/]+)(?P<status>/status)?"
 )
+_SHARED = re.compile(r"/apis/lanyard\.dev/v1alpha1/(connectors|credentialstores)/(?P<name>[^/]+)/status")
 _GRANTS = {
     "authorization_code": "code exchange",
     "refresh_token": "token request",
@@ -75,6 +76,8 @@ class ClusterEffects:
         body = _json(passing.body)
         if found := _CONNECTION.fullmatch(path):
             return Effect(found["namespace"], "status" if found["status"] else _finalizer(passing.body))
+        if found := _SHARED.fullmatch(path):
+            return Effect(found["name"], "status")
         if found := _SECRET.fullmatch(path):
             namespace, name = found["namespace"], found["name"] or body.get("metadata", {}).get("name", "")
             if namespace == SYSTEM:

@@ -10,9 +10,10 @@ from support.checkpoint import Moment
 from support.cluster import Object, assert_conditions_coherent, conditions, is_current, status_of
 from support.crash_rows import Flow
 from support.effects import EXCHANGE, SYSTEM
+from support.granting import Policy
 from support.killing import CONSENTS, Case, Ground
 
-CALM_SECONDS = 25.0
+CALM_SECONDS = 30.0
 """Until then an intent is over (three times the deadline of a provider), and what it stood in the way of is done."""
 ASKING = {"token request", "code exchange"}
 
@@ -74,6 +75,8 @@ def _asked_wrongly(ground: Ground, case: Case) -> Iterator[str]:
         yield f"the provider was asked {asked} times, not {case.cell.asked}"
     if ground.provider.most_used(case.place, "code") > 1:
         yield "a code was sent twice"
+    if case.policy is Policy.ROTATES and case.cell.human is None and ground.provider.most_used(case.place, "rt") > 1:
+        yield "a refresh token was sent twice"
 
 
 def _not_working(ground: Ground, case: Case, found: Object, expected: str) -> Iterator[str]:
