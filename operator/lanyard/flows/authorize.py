@@ -110,14 +110,34 @@ class Authorizer:
             queue.at(key, self._clock() + self._code_lifetime)
 
     async def _lost(self, key: Key, held: ConsentRecord, queue: WorkQueue) -> None:
-        """Whoever claimed it may still be at work; after its time, the code is spent and nobody has the answer."""
+        """Whoever claimed it may still be at work; after its time, the code is spent and nobody has the answer. What is
+        stored is not lost: then only the record was not finished.
+        """
         now = self._clock()
+        grant = await self._stored(held)
+        if grant is not None:
+            self._claims.pop(key, None)
+            await self._finish(held, Outcome(Reason.AUTHORIZED.value, grant.account))
+            queue.at(key, now + LOOK_AGAIN)
+            return
         until = self._claims.setdefault(key, now) + self._claim_life
         if now < until:
             queue.at(key, until)
             return
         del self._claims[key]
         await self._end(held, LanyardError(Reason.AUTHORIZATION_LOST))
+
+    async def _stored(self, held: ConsentRecord) -> Grant | None:
+        """The grant that this consent brought: one that is younger than its start, which was at least a person's click
+        before its end, so that the clocks of two nodes may differ by that. None when there is none, or none that opens.
+        """
+        if held.consent is None:
+            return None
+        try:
+            stored = await self._grants.read(held.uid, held.owner)
+        except LanyardError:
+            return None
+        return stored.grant if stored is not None and stored.grant.consented_at > held.consent.started_at else None
 
     async def _spend_alone(self, held: ConsentRecord) -> None:
         """A deletion that comes meanwhile waits for what this brings, to take it back."""
