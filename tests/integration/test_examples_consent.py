@@ -1,12 +1,13 @@
 """Every product of the examples, applied, authorized by a person, and used: on the real API server and OAuth server."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from support.cluster import Cluster, Object, status_of
+from support.cluster import Cluster, Object, message_of, status_of
 from support.connecting import token_of
 from support.consenting import PASSWORD, Team
 from support.gateway import page_text
@@ -100,6 +101,12 @@ class Applied:
         self.oauth.remove_client(self.client_id)
         self.oauth.remove_user(self.person)
 
+    def consent(self) -> None:
+        visitor = self.team.visitor()
+        back = visitor.at_provider(self.team.sent(visitor, self.example.name), name=self.person, password=PASSWORD)
+        answer = visitor.get(back)
+        assert answer.status_code == 303, page_text(answer)
+
     def works(self) -> bool:
         """Whether the published token is the person's, for this app, and alive."""
         told = self.oauth.me(token_of(self.cluster, self.example.name))
@@ -134,29 +141,32 @@ class Applied:
         assert answer.status_code == 201, answer.text
 
 
-@pytest.fixture(params=PRODUCTS)
-def applied(
-    request: pytest.FixtureRequest,
-    operator: Any,
-    team: Team,
-    product: ScriptedProvider,
-    vault_of_the_team: Any,
-) -> Iterator[Applied]:
-    here = Applied(Example.of(request.param), team, product, vault_of_the_team)
-    yield here
-    here.close()
+@pytest.fixture
+def apply(
+    operator: Any, team: Team, product: ScriptedProvider, vault_of_the_team: Any
+) -> Iterator[Callable[[Example], Applied]]:
+    made: list[Applied] = []
+
+    def make(example: Example) -> Applied:
+        made.append(Applied(example, team, product, vault_of_the_team))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 @pytest.mark.spec("C1", "C4", "C5", "C6", "C7", "C16")
-def test_an_example_is_authorized_by_a_person_and_its_token_works_and_is_refreshed(applied: Applied) -> None:
+@pytest.mark.parametrize("product_name", PRODUCTS)
+def test_an_example_is_authorized_by_a_person_and_its_token_works_and_is_refreshed(
+    apply: Callable[[Example], Applied], product_name: str
+) -> None:
+    applied = apply(Example.of(product_name))
     team, cluster, name = applied.team, applied.cluster, applied.example.name
-    visitor = team.visitor()
     waiting = cluster.wait_reason(name, "AuthorizationRequired")
     assert waiting["status"]["redirectURI"] == f"{team.gateway.url}/oauth/callback/{applied.spec['connector']}"
 
-    back = visitor.at_provider(team.sent(visitor, name), name=applied.person, password=PASSWORD)
-    answer = visitor.get(back)
-    assert answer.status_code == 303, page_text(answer)
+    applied.consent()
     found = cluster.wait_ready(name)
     assert found["status"]["account"] == applied.person
     assert status_of(found, "ScopesGranted") == "True"
@@ -168,3 +178,14 @@ def test_an_example_is_authorized_by_a_person_and_its_token_works_and_is_refresh
     cluster.merge("Connection", name, {"metadata": {"annotations": {"lanyard.dev/refresh": now}}})
     cluster.wait("Secret", f"{name}-token", lambda _: token_of(cluster, name) != data["access_token"])
     assert applied.works(), "and what took its place"
+
+
+@pytest.mark.spec("C11", "C16")
+def test_a_site_that_nobody_chose_is_asked_for(apply: Callable[[Example], Applied]) -> None:
+    """Jira, and an account with two sites."""
+    shown = Example.of("jira")
+    spec = {name: value for name, value in shown.connection["spec"].items() if name != "parameters"}
+    applied = apply(replace(shown, connection=shown.connection | {"spec": spec}))
+    applied.consent()
+    found = applied.cluster.wait_reason(applied.example.name, "AuthorizationFailed")
+    assert "(TenantNotChosen)" in message_of(found, "Ready")

@@ -30,6 +30,7 @@ from lanyard.flows.report import Reporter
 from lanyard.flows.resolve import Resolver
 from lanyard.flows.tally import Tally
 from lanyard.flows.token_endpoint import TokenEndpoint
+from lanyard.flows.verify import Verify
 from lanyard.flows.world import World
 from lanyard.rules.schedule import Backoff
 from lanyard.stores.adoption import Adopter
@@ -58,6 +59,7 @@ class Flows:
 
     connect: Connect
     link: Link
+    verify: Verify
     inspect: Inspect
     deletion: Deletion
     authorizer: Authorizer | None
@@ -162,11 +164,22 @@ def assemble(
         kube=kube,
         world=world,
         gatherer=LinkGatherer(world=world, publisher=publisher, pace=pace),
+        confirmer=Confirmer(kube, world),
         publisher=publisher,
         reporter=reporter,
         tally=tally,
         pace=pace,
         clock=clock,
     )
+    verify = Verify(
+        kube=kube,
+        world=world,
+        catalogue=catalogue,
+        endpoint=endpoint,
+        limits=limits,
+        reporter=reporter,
+        tally=tally,
+        clock=clock,
+    )
     inspect = Inspect(world=world, catalogue=catalogue, resolver=resolver, reporter=reporter, pace=pace, clock=clock)
-    return Flows(connect, link, inspect, deletion, authorizer, grants, orphans)
+    return Flows(connect, link, verify, inspect, deletion, authorizer, grants, orphans)

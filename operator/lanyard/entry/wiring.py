@@ -259,6 +259,7 @@ class Operator:
         flow = self._flows.link if is_link else self._flows.connect
         try:
             await flow.reconcile(key, self._queue)
+            await self._flows.verify.reconcile(key, self._queue)
         except SteppedBackError:
             raise
         except Exception as error:  # noqa: BLE001 - a fault of ours is told like any other failure, by its type

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from lanyard.api.connection import ConnectionSpec
 from lanyard.connectors.fields import CLIENT_SECRET
 from lanyard.connectors.selection import Plan, learned_of, pinned, plan_for
-from lanyard.errors import KubernetesError, LanyardError, unavailable
+from lanyard.errors import KubernetesError, LanyardError, SteppedBackError, unavailable
 from lanyard.flows.catalogue import Catalogue
 from lanyard.flows.finalizer import Finalizers
 from lanyard.flows.identify import identify
@@ -40,7 +40,8 @@ from lanyard.flows.world import Record, World
 from lanyard.oauth.authorization import CallbackError, is_genuine
 from lanyard.oauth.grants import CodeGrant, ExchangeGrant
 from lanyard.oauth.responses import Token
-from lanyard.reasons import CATALOGUE, Condition, Reason
+from lanyard.reason_texts import CATALOGUE
+from lanyard.reasons import Condition, Reason
 from lanyard.rules.consent import Consent, Outcome, Phase
 from lanyard.rules.grants import Grant
 from lanyard.stores.consents import ConsentRecord, ConsentStore
@@ -143,6 +144,10 @@ class Authorizer:
         except LanyardError as error:
             await self._end(held, error)
             return
+        except SteppedBackError:
+            # Nobody takes up what is claimed, so the person need not wait to be told.
+            await self._end(held, LanyardError(Reason.AUTHORIZATION_LOST))
+            raise
         record = errand.record
         record.declined = None
         audit("consent", "authorized", object_name=str(record.key), uid=record.uid, approved_by=consent.approved_by)

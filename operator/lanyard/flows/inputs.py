@@ -21,8 +21,8 @@ from lanyard.connectors.loader import Connector
 from lanyard.flows.keys import Key, What
 from lanyard.flows.world import Record, Sources, World
 
-# Free text, the switch and who may link change nothing about the credential.
-_IRRELEVANT = ("displayName", "description", "suspend", "deletionPolicy", "allowedNamespaces")
+# Free text, the switch, who may link and what is asked afterwards change nothing about the credential.
+_IRRELEVANT = ("displayName", "description", "suspend", "deletionPolicy", "allowedNamespaces", "verify")
 
 
 def asset_key(namespace: str, source: CredentialSource) -> Key | None:

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 
 from lanyard.connectors.parameters import host_matches
 from lanyard.connectors.selection import plan_for
-from lanyard.errors import KubernetesError, LanyardError, ProviderError
+from lanyard.errors import KubernetesError, LanyardError, ProviderError, SteppedBackError
 from lanyard.flows.acquire import Acquired, is_skewed
 from lanyard.flows.token_endpoint import Errand, TokenEndpoint, Waiting, to_its_end
 from lanyard.flows.world import Record, World
@@ -168,9 +168,10 @@ class Refresher:
             if told is None:
                 return None
             raise told from None
-        except LanyardError:
-            # The credentials were looked up afresh after a refusal, and that failed: nothing was spent.
-            await self._settle(record, replace(stored, intent=None))
+        except (LanyardError, SteppedBackError):
+            # Nothing was spent: credentials were to be looked up afresh and were not there, or the Lease was lost.
+            if step.intent_first:
+                await self._settle(record, replace(stored, intent=None))
             raise
         kept = await self._kept(errand, stored, token)
         return _acquired(errand, kept.grant, skewed=is_skewed(token))
