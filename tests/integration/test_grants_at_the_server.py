@@ -173,7 +173,7 @@ def test_a_grant_does_not_go_to_another_client(authorized: Team) -> None:
 @pytest.mark.spec("C11", "C5")
 def test_a_grant_does_not_go_to_another_host(authorized: Team) -> None:
     team = authorized
-    with ScriptedProvider() as other:
+    with ScriptedProvider(tls=False) as other:
         team.method = {"tokenRequest": {"url": f"{other.url}/token"}}
         team.connector()
         ask_anew(team)

@@ -62,7 +62,9 @@ class Wish:
 
     def is_due(self, grant: Grant, due: datetime | None, now: datetime) -> bool:
         has_news = self.published_at is None or grant.issued_at.replace(microsecond=0) > self.published_at
-        return (due is not None and now >= due) or self.anew or (self.retry and not has_news)
+        # A status shows whole seconds, and a process that starts goes by it: earlier in that second is not too early.
+        is_time = due is not None and now >= due.replace(microsecond=0)
+        return is_time or self.anew or (self.retry and not has_news)
 
 
 class Refresher:
