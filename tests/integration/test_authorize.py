@@ -1,17 +1,16 @@
 """From a consent to a Secret that works, and on from there: real API server, OAuth server, gateway and operator."""
 
 import time
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from support.cluster import Object, conditions, message_of, reason_of, status_of
+from support.cluster import conditions, message_of, reason_of, status_of
 from support.consenting import Team
+from support.granted import grants, refresh, refreshed_at, works
 
 ASK = {"metadata": {"annotations": {"lanyard.dev/refresh": "2030-01-01T00:00:00Z"}}}
-STATE = "/api/v1/namespaces/lanyard-system/secrets"
 
 
 @pytest.fixture(scope="module")
@@ -24,45 +23,6 @@ def gateway(gateway_process: Callable[..., Any], kubernetes: Any) -> Any:
 def operator(operator_process: Callable[..., Any], gateway: Any) -> Any:
     """One that knows the address of the gateway."""
     return operator_process(gateway_url=gateway.url).start()
-
-
-@pytest.fixture
-def make_team(cluster: Any, environment: Any, gateway: Any, operator: Any) -> Iterator[Callable[..., Team]]:
-    made: list[Team] = []
-
-    def make(**method: Any) -> Team:
-        made.append(Team(cluster, environment, gateway, **method))
-        return made[-1]
-
-    yield make
-    for team in made:
-        team.close()
-
-
-def grants(team: Team, name: str = "crm") -> list[Object]:
-    items = team.cluster.client.get(STATE, params={"labelSelector": "lanyard.dev/grant"}).json()["items"]
-    owner = f"{team.name}/{name}"
-    return [one for one in items if one["metadata"]["annotations"]["lanyard.dev/connection"] == owner]
-
-
-def works(team: Team, name: str = "crm-token") -> bool:
-    """Whether the published token is the person's and alive."""
-    answer = team.oauth.me(team.cluster.data(name)["access_token"])
-    return answer.status_code == 200 and answer.json()["sub"] == team.person
-
-
-def refreshed_at(one: Object) -> str:
-    return str(one["status"].get("lastRefreshedAt", ""))
-
-
-def refresh(team: Team, name: str = "crm") -> Object:
-    """Ask for a fresh token as people do, and wait for it."""
-    before = refreshed_at(team.cluster.get("Connection", name))
-    # A status has whole seconds.
-    time.sleep(max(0.0, datetime.fromisoformat(before).timestamp() + 1.05 - time.time()))
-    mark = datetime.now().astimezone().isoformat()
-    team.cluster.merge("Connection", name, {"metadata": {"annotations": {"lanyard.dev/refresh": mark}}})
-    return team.cluster.wait("Connection", name, lambda one: refreshed_at(one) not in {"", before})
 
 
 @pytest.mark.spec("C1", "C6", "C13")

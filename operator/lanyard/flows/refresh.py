@@ -53,8 +53,7 @@ Sleep = Callable[[float], Awaitable[None]]
 @dataclass(frozen=True, slots=True)
 class Wish:
     """Why a pass wants a token: `anew` where somebody asked, or an earlier attempt to replace the one that is
-    published has failed (`published_at` is when that one was fetched). A status knows whole seconds: what it calls due
-    is due, else the token at hand would be published once more and asked for a moment later.
+    published has failed (`published_at` is when that one was fetched).
     """
 
     anew: bool = False
@@ -63,7 +62,9 @@ class Wish:
 
     def is_due(self, grant: Grant, due: datetime | None, now: datetime) -> bool:
         has_news = self.published_at is None or grant.issued_at.replace(microsecond=0) > self.published_at
-        return (due is not None and now >= due.replace(microsecond=0)) or self.anew or (self.retry and not has_news)
+        # A status shows whole seconds, and a process that starts goes by it: earlier in that second is not too early.
+        is_time = due is not None and now >= due.replace(microsecond=0)
+        return is_time or self.anew or (self.retry and not has_news)
 
 
 class Refresher:
