@@ -2,15 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from typing import Any
 
 import pytest
 
-from support.cluster import Object, conditions, message_of, reason_of, status_of
+from support.cluster import conditions, message_of, reason_of, status_of
 from support.consenting import Team
-
-STATE = "/api/v1/namespaces/lanyard-system/secrets"
+from support.granted import grants, refresh, refreshed_at, works
 
 
 @pytest.fixture(scope="module")
@@ -36,32 +34,6 @@ def make_team(cluster: Any, environment: Any, gateway: Any, operator: Any) -> It
     yield make
     for team in made:
         team.close()
-
-
-def grants(team: Team, name: str = "crm") -> list[Object]:
-    items = team.cluster.client.get(STATE, params={"labelSelector": "lanyard.dev/grant"}).json()["items"]
-    owner = f"{team.name}/{name}"
-    return [one for one in items if one["metadata"]["annotations"]["lanyard.dev/connection"] == owner]
-
-
-def works(team: Team, name: str = "crm-token") -> bool:
-    """Whether the published token is the person's and alive."""
-    answer = team.oauth.me(team.cluster.data(name)["access_token"])
-    return answer.status_code == 200 and answer.json()["sub"] == team.person
-
-
-def refreshed_at(one: Object) -> str:
-    return str(one["status"].get("lastRefreshedAt", ""))
-
-
-def refresh(team: Team, name: str = "crm") -> Object:
-    """Ask for a fresh token as people do, and wait for it."""
-    before = refreshed_at(team.cluster.get("Connection", name))
-    # A status has whole seconds.
-    time.sleep(max(0.0, datetime.fromisoformat(before).timestamp() + 1.05 - time.time()))
-    mark = datetime.now().astimezone().isoformat()
-    team.cluster.merge("Connection", name, {"metadata": {"annotations": {"lanyard.dev/refresh": mark}}})
-    return team.cluster.wait("Connection", name, lambda one: refreshed_at(one) not in {"", before})
 
 
 @pytest.mark.spec("C1", "C6", "C13")
