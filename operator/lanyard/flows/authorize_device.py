@@ -77,11 +77,12 @@ class DeviceAuthorizer:
         self._finalizers = finalizers
         self._endpoint = endpoint
         self._clock = clock
-        self._rounds: dict[Key, Round] = {}
+        self._rounds: dict[str, Round] = {}
+        """By the record's name."""
 
     def forget(self, key: Key, queue: WorkQueue) -> None:
         """The record is done, or gone."""
-        if self._rounds.pop(key, None) is not None:
+        if self._rounds.pop(key.name, None) is not None:
             queue.at(key, None)
 
     async def reconcile(self, key: Key, held: ConsentRecord, queue: WorkQueue) -> None:
@@ -103,10 +104,14 @@ class DeviceAuthorizer:
     async def _round(self, key: Key, held: ConsentRecord, consent: Consent, device: Device) -> datetime | None:
         """When to look again, None when the record is done; LanyardError when it is to end."""
         now = self._clock()
+        if held.name not in self._rounds and self._is_stored(held, consent):
+            # Its code is spent, and some providers end the grant of one that comes again.
+            await self._settlement.finish(held, Outcome(Reason.AUTHORIZED.value))
+            return None
         if now >= device.ends_at:
             raise LanyardError(Reason.AUTHORIZATION_EXPIRED)
         errand = self._settlement.agreed(held, consent)
-        current = self._current(key, held, device, now)
+        current = self._current(held, device, now)
         if now < current.next_at:
             return current.next_at
         waiting = self._endpoint.enter(errand, key)
@@ -119,18 +124,18 @@ class DeviceAuthorizer:
             self._endpoint.leave(errand)
         if following is None:
             return None
-        self._rounds[key] = following
+        self._rounds[held.name] = following
         return following.next_at
 
-    def _current(self, key: Key, held: ConsentRecord, device: Device, now: datetime) -> Round:
+    def _current(self, held: ConsentRecord, device: Device, now: datetime) -> Round:
         """Whoever finds a code that another process asked for does not know when that one polled last, nor what it was
         told: a whole interval is waited for.
         """
-        known = self._rounds.get(key)
+        known = self._rounds.get(held.name)
         if known is None:
             is_new = held.phase is Phase.REQUESTED
             known = Round(INTERVAL, now) if is_new else Round(device.interval, now + device.interval, doubtful=True)
-            self._rounds[key] = known
+            self._rounds[held.name] = known
         return known
 
     async def _begin(
@@ -151,8 +156,11 @@ class DeviceAuthorizer:
             verification_uri=found.verification_uri,
             interval=found.interval,
         )
+        following = Round(found.interval, self._clock() + found.interval)
+        # Before the write: one whose answer is lost may have been made.
+        self._rounds[held.name] = following
         await self._consents.show(held, replace(consent, device=shown), now=self._clock())
-        return Round(found.interval, self._clock() + found.interval)
+        return following
 
     async def _poll(
         self, held: ConsentRecord, consent: Consent, device: Device, errand: Errand, current: Round
@@ -161,10 +169,6 @@ class DeviceAuthorizer:
         record = errand.record
         if device.code is None:
             raise LanyardError(Reason.STATE_INVALID, name=held.name)
-        if current.doubtful and self._is_stored(record, consent):
-            # Its code is spent, and some providers end the grant of one that comes again.
-            await self._settlement.finish(held, Outcome(Reason.AUTHORIZED.value))
-            return None
         await self._hold_approved(record, held, consent)
         with self._settlement.spending(held):
             try:
@@ -205,11 +209,12 @@ class DeviceAuthorizer:
         pause = max(interval, timedelta(seconds=error.retry_after or 0))
         return Round(interval, self._clock() + pause, doubtful)
 
-    def _is_stored(self, record: Record, consent: Consent) -> bool:
+    def _is_stored(self, held: ConsentRecord, consent: Consent) -> bool:
         """Whether the Connection has a grant since this consent began: the process that stored it has ended before it
         could say so.
         """
-        grant = self._world.grant_of(record.key, record.uid)
+        record = self._settlement.record_of(held) if held.phase is Phase.SHOWN else None
+        grant = self._world.grant_of(record.key, record.uid) if record is not None else None
         consented = moment(grant.consented) if grant is not None else None
         return consented is not None and consented >= consent.started_at
 

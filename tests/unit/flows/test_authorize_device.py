@@ -64,6 +64,7 @@ class Stage:
     approval: str | None = f"{HASH}.ada"
     waiting: Waiting | None = None
     refused: LanyardError | None = None
+    lost: KubernetesError | None = None
     now: datetime = NOW
     polls: list[datetime] = field(default_factory=list)
     written: list[ConsentRecord] = field(default_factory=list)
@@ -106,8 +107,13 @@ class Stage:
     # the records, and what both ways to consent share
     async def show(self, held: ConsentRecord, consent: Consent, *, now: datetime) -> ConsentRecord:
         assert now == self.now
+        if self.lost is not None:
+            raise self.lost
         self.written.append(replace(held, phase=Phase.SHOWN, consent=consent))
         return self.written[-1]
+
+    def record_of(self, _held: ConsentRecord) -> Record:
+        return self.record
 
     def agreed(self, _held: ConsentRecord, _consent: Consent) -> Errand:
         if self.refused is not None:
@@ -286,9 +292,20 @@ async def test_a_refused_code_is_lost_only_where_a_token_may_have_been_on_its_wa
 async def test_a_code_whose_grant_is_stored_is_not_polled_again(consented: datetime, polled: bool) -> None:
     stage = Stage(answers=[TOKEN])
     stage.world.grants[CRM] = (GrantSeen("g", "uid", consented.isoformat(), "", ""),)
-    await stage.look(shown())
-    assert await stage.look(shown(), after=5) is None
+    due = await stage.look(shown())
+    assert due == (NOW + seconds(5) if polled else None)
+    if due is not None:
+        await stage.look(shown(), after=5)
     assert (len(stage.polls), len(stage.finished)) == ((1, 0) if polled else (0, 1))
+
+
+@pytest.mark.spec("C+1")
+async def test_a_code_that_was_written_though_nobody_heard_of_it_is_polled_at_its_pace() -> None:
+    stage = Stage(code=fetched(interval=7), lost=KubernetesError(KubernetesStatus(500)), answers=[Poll.PENDING])
+    with pytest.raises(KubernetesError):
+        await stage.look(requested())
+    assert await stage.look(shown(interval=7), after=1) == NOW + seconds(7)
+    assert stage.polls == []
 
 
 @pytest.mark.parametrize(

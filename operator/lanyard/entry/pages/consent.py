@@ -97,7 +97,8 @@ def code_page(standing: Coded, *, still: bool) -> Page:
     link = element("a", text(f"Open {host}"), href=standing.page, class_="button", target="_blank", rel="noreferrer")
     body = join(
         paragraph("Open the product's own page, in this browser or on any other device, sign in there and enter:"),
-        element("pre", text(standing.user_code), class_="command", tabindex="0", role="group", aria_label="Your code"),
+        element("pre", text(standing.user_code), class_="command user-code", tabindex="0",
+                role="group", aria_label="Your code"),
         element("p", link),
         paragraph(f"The address is {standing.page}. The code is good until {standing.ends_at:%H:%M} UTC. It is for you "
                   "alone: whoever enters it decides which account is connected.", class_="quiet"),
