@@ -299,6 +299,13 @@ async def test_a_code_whose_grant_is_stored_is_not_polled_again(consented: datet
     assert (len(stage.polls), len(stage.finished)) == ((1, 0) if polled else (0, 1))
 
 
+async def test_a_grant_of_another_consent_leaves_one_alone_that_has_no_code_yet() -> None:
+    stage = Stage(code=fetched())
+    stage.world.grants[CRM] = (GrantSeen("g", "uid", (NOW + seconds(1)).isoformat(), "", ""),)
+    await stage.look(requested(), after=2)
+    assert (len(stage.written), stage.finished) == (1, [])
+
+
 @pytest.mark.spec("C+1")
 async def test_a_code_that_was_written_though_nobody_heard_of_it_is_polled_at_its_pace() -> None:
     stage = Stage(code=fetched(interval=7), lost=KubernetesError(KubernetesStatus(500)), answers=[Poll.PENDING])
