@@ -69,6 +69,10 @@ class OAuthServer:
         return f"{self.issuer}/auth"
 
     @property
+    def device_url(self) -> str:
+        return f"{self.issuer}/device/auth"
+
+    @property
     def me_url(self) -> str:
         return f"{self.issuer}/api/me"
 

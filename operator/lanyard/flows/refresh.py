@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from lanyard.connectors.parameters import host_matches
-from lanyard.connectors.selection import plan_for
+from lanyard.connectors.selection import Plan, plan_for
 from lanyard.errors import KubernetesError, LanyardError, ProviderError, SteppedBackError
 from lanyard.flows.acquire import Acquired, is_skewed
 from lanyard.flows.token_endpoint import Errand, TokenEndpoint, Waiting, to_its_end
@@ -77,7 +77,7 @@ class Refresher:
         store: GrantStore,
         adopter: Adopter,
         endpoint: TokenEndpoint,
-        redirect_uri: Callable[[str], str],
+        redirect_uri: Callable[[Plan], str],
         holder: str,
         intent_life: timedelta,
         clock: Callable[[], datetime],
@@ -132,7 +132,7 @@ class Refresher:
             if held is not None:
                 terms = Terms(
                     client_id=errand.spec.auth.client_id or "",
-                    redirect_uri=self._redirect_uri(plan.connector.name),
+                    redirect_uri=self._redirect_uri(plan),
                     token_hosts=frozenset((plan.token_host, *plan.connector.spec.former_hosts)),
                 )
                 return await self._adopter.adopt(held, record.uid, owner, terms, now=self._clock())

@@ -106,7 +106,7 @@ class World:
     spending: set[str] = field(default_factory=set)
     """uids of Connections whose code or refresh token is being spent now: their grant is about to change."""
     consents: set[Key] = field(default_factory=set)
-    """Records of consents that the provider has answered and that nobody has finished."""
+    """Records of consents with which the operator has something to do."""
     asset_versions: dict[Key, str] = field(default_factory=dict)
     """Version in the store that was seen last, by asset."""
     following: bool = False

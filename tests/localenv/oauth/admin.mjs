@@ -9,6 +9,7 @@ const DEFAULTS = {
   token_format: "opaque",
   pkce_required: true,
   rotate_refresh_tokens: true,
+  device_code_ttl: 600,
 };
 
 const FIELDS = new Set([...Object.keys(DEFAULTS), "client_secret", "jwks", "redirect_uris", "response_types"]);
