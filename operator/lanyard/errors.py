@@ -16,7 +16,8 @@ templates take names and numbers only (see `reasons`).
 from dataclasses import dataclass
 from string import Formatter
 
-from lanyard.reasons import CATALOGUE, Condition, Reason, Retry
+from lanyard.reason_texts import CATALOGUE
+from lanyard.reasons import Condition, Reason, Retry
 
 MESSAGE_LIMIT = 256
 

@@ -220,6 +220,14 @@ def test_the_picture_is_an_image_that_describes_itself() -> None:
     assert "docs/picture.svg" in (ROOT / "README.md").read_text()
 
 
+@pytest.mark.spec("C4")
+@pytest.mark.parametrize("page", ["README.md", "docs/tasks/authorize-a-connection.md"])
+def test_the_story_of_a_consent_shows_the_page_that_the_browser_test_has_photographed(page: str) -> None:
+    found = re.search(r"!\[[^\]]+\]\(([^)]*consent\.png)\)", (ROOT / page).read_text())
+    assert found is not None
+    assert ((ROOT / page).parent / found[1]).read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("page", TASKS, ids=lambda page: page.stem)
 def test_a_page_of_a_task_begins_with_its_name(page: Path) -> None:
     assert page.read_text().startswith("# ")

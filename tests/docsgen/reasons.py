@@ -1,7 +1,8 @@
 """`docs/reasons.md`: every reason a condition can carry."""
 
 from docsgen.markdown import head, table, template
-from lanyard.reasons import CATALOGUE, Condition, Entry, Reason, Retry
+from lanyard.reason_texts import CATALOGUE, Entry
+from lanyard.reasons import Condition, Reason, Retry
 
 INTRODUCTION = """
 # Reasons
@@ -22,6 +23,8 @@ MEANING = {
     "refresh failed and the token still lives.",
     Condition.SCOPES_GRANTED: "What was asked for was granted.",
     Condition.SECRET_PUBLISHED: "The workload Secret is ours and up to date.",
+    Condition.VERIFIED: "The product took what is published when it was asked last (`status.lastVerifiedAt`); "
+    "`Unknown` when it did not say. It never changes `Ready`.",
 }
 
 RETRIES = {
@@ -31,12 +34,13 @@ RETRIES = {
     Retry.CONFIGURATION: "configuration",
     Retry.TRANSIENT: "transient",
     Retry.THROTTLED: "throttled",
+    Retry.INTERVAL: "interval",
     Retry.CONSENT: "consent",
 }
 
 
 def page(_: str) -> str:
-    parts = [head("operator/lanyard/reasons.py"), INTRODUCTION, _retries()]
+    parts = [head("operator/lanyard/reason_texts.py"), INTRODUCTION, _retries()]
     for condition, meaning in MEANING.items():
         found = {reason: entry for reason, entry in CATALOGUE.items() if entry.condition is condition}
         parts += [f"\n## {condition.value}\n\n{meaning}\n"]

@@ -30,8 +30,8 @@ LABELS = {
     "status": "`True` or `False`",
     "reason": "a word of [the closed list](../reasons.md)",
     "method": "method of the Connection",
-    "outcome": "`issued`, `resolved`, `written`, `not sent` (the Lease was lost), "
-    "or a reason of [the closed list](../reasons.md)",
+    "outcome": "`issued`, `resolved`, `written`, `works`, `refused`, `forbidden`, `unknown`, "
+    "`not sent` (the Lease was lost), or a reason of [the closed list](../reasons.md)",
     "store": "`asset` or `secret`: what the reference names",
     "kind": "kind of the object",
     "decision": "`rest`, `publish`, `blocked`, or `acquire` and why: what a pass decided to do; "
@@ -56,11 +56,14 @@ can be traced to the Connection it was issued for.
 
 ACTIONS = {
     "link": "a link's Secret was written with what its source has published",
+    "verify": "the product was asked whether what is published works; "
+    "the outcome is `works`, `refused`, `forbidden` or `unknown`",
     "take back": "a link's Secret was deleted; the outcome is [the reason](../reasons.md)",
     "token request": "a token endpoint was asked; the outcome is `issued` or [a reason](../reasons.md)",
     "resolve": "a credential was read from a Secret or through a CredentialAssetRef, from its store or from memory",
     "consent": "a browser was sent to the provider (`started`), or came back (`answered`, `refused by the "
     "provider`); the operator stored a grant (`authorized`), or says [why not](../reasons.md)",
+    "orphan": "a stored grant misses its Connection: noted (`mark`), found again (`unmark`), removed (`remove`)",
     "deletion": "a deleted Connection's grant was taken back (`revoked`), left alone (`orphaned`), or could not be",
     "publish": "a workload Secret was written; `object gone`: nothing was, for the Connection was deleted meanwhile",
 }

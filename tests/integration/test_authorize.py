@@ -170,8 +170,35 @@ def test_another_account_than_expected_is_refused_and_an_older_grant_goes_on(mak
     assert status_of(found, "Ready") == "True"
     assert found["status"]["account"] == before["status"]["account"]
     assert team.token_requests() == asked + 1
+    # The same account as before: to revoke what it granted now would end what works.
+    assert team.oauth.count(client_id=team.name, endpoint="/token/revocation") == 0
     refresh(team)
     assert works(team)
+
+
+@pytest.mark.spec("C11")
+def test_an_account_that_nobody_names_is_not_called_another_one(make_team: Callable[..., Team], oauth: Any) -> None:
+    """The server's answer has no e-mail address."""
+    team = make_team(identity={"request": {"url": oauth.me_url}, "account": ["/email"]})
+    team.cluster.merge("Connection", "crm", {"spec": {"auth": {"expectedAccount": "crm-bot@acme.com"}}})
+    page = team.consent()
+    team.cluster.wait_reason("crm", "AccountUnknown")
+    assert "another account" not in page.text
+    assert grants(team) == []
+
+
+@pytest.mark.spec("C11", "C1")
+def test_what_the_wrong_account_granted_is_taken_back(make_team: Callable[..., Team]) -> None:
+    team = make_team()
+    team.cluster.merge("Connection", "crm", {"spec": {"auth": {"expectedAccount": "somebody-else"}}})
+    team.cluster.wait(
+        "Connection", "crm", lambda one: one["status"].get("observedGeneration") == one["metadata"]["generation"]
+    )
+    team.consent()
+    found = team.cluster.wait_reason("crm", "AccountMismatch")
+    assert status_of(found, "Stalled") == "True"
+    assert grants(team) == []
+    assert team.oauth.count(client_id=team.name, endpoint="/token/revocation", status=200) == 1
 
 
 @pytest.mark.spec("C4")

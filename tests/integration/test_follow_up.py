@@ -112,7 +112,7 @@ async def test_a_connector_without_a_follow_up_is_not_asked(send: Send, provider
             Reason.PROVIDER_ANSWER_INVALID,
             id="two, and nothing says which",
         ),
-        pytest.param(Answer.of_json({}, 503), TENANTS, Reason.PROVIDER_ANSWER_INVALID, id="a product that is down"),
+        pytest.param(Answer.of_json({}, 503), TENANTS, Reason.PROVIDER_UNAVAILABLE, id="a product that is down"),
         pytest.param(
             ONE, "/{region}/tenants", Reason.PROVIDER_ANSWER_INVALID, id="an address that the token answer left open"
         ),

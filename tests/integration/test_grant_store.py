@@ -67,6 +67,7 @@ async def test_a_grant_comes_back_as_it_was_stored_and_lies_sealed(place: Any, c
         "lanyard.dev/grant-generation": "1",
         "lanyard.dev/grant-uid": uid,
         "lanyard.dev/grant-bound": digest("app", CALLBACK, "login.example.com"),
+        "lanyard.dev/grant-consented": one.consented_at.isoformat(timespec="milliseconds"),
     }
     assert secret["data"].keys() == {"grant"}
     stored = base64.b64decode(secret["data"]["grant"])

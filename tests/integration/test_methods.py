@@ -259,7 +259,11 @@ def test_a_connector_object_wins_over_the_built_in_one_of_its_name_as_long_as_it
 ) -> None:
     cluster.secret("source", pat="st4tic")
     cluster.connection(
-        "crm", connector="datadog", auth={"method": "apiKey"}, credentials={"apiKey": from_secret("source", "pat")}
+        "crm",
+        connector="datadog",
+        auth={"method": "apiKey"},
+        credentials={"apiKey": from_secret("source", "pat")},
+        verify={"interval": "0s"},
     )
     cluster.wait_ready("crm")
     assert cluster.data("crm-token")["base_url"] == "https://api.datadoghq.com/api"

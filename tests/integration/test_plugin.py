@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from support.cluster import status_of
+from support.cluster import Cluster, status_of
 from support.connecting import asks
 from support.lanyard_command import Person, person
 
@@ -139,6 +139,44 @@ def test_a_viewer_sees_the_story_but_no_secret_and_refreshes_nothing(
     assert "(Forbidden)" in everywhere.err
     listed = ann.lanyard("connectors", "-o", "name")
     assert listed.code == 0
+
+
+@pytest.mark.spec("C13")
+def test_what_may_be_linked_is_listed_until_its_owner_withdraws(
+    operator: Any, kubernetes: Any, cluster: Any, oauth: Any, client_id: str, admin: Person, tmp_path: Path
+) -> None:
+    make(cluster, oauth, client_id)
+    cluster.wait_ready("crm")
+    here = f"{cluster.namespace}-b"
+    kubernetes.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": here, "labels": {"team": "b"}}})
+    with kubernetes.client() as client:
+        place = Cluster(client, here)
+        user = Person(kubernetes.kubeconfig, tmp_path, here)
+        mine = f"{cluster.namespace}/crm"
+        assert mine not in user.lanyard("links", "-o", "name").out.split()
+        grant = {"selector": {"matchLabels": {"team": "b"}}}
+        cluster.merge("Connection", "crm", {"spec": {"allowedNamespaces": grant}})
+        assert mine in user.lanyard("links", "-o", "name").out.split()
+        row = next(
+            row for row in json.loads(user.lanyard("links", "-o", "json").out) if row["namespace"] == cluster.namespace
+        )
+        assert (row["name"], row["ready"], row["connector"]) == ("crm", "True", "oauth2")
+        assert mine not in admin.lanyard("links", "-o", "name").out.split(), "one's own need no admission"
+
+        place.connection("crm", linkTo={"namespace": cluster.namespace, "name": "crm"})
+        place.wait_ready("crm")
+        told = user.lanyard("status", "crm")
+        assert f"  connector    a link to {mine}\n" in told.out
+        assert f"✔ linkTo       Connection crm in {cluster.namespace}: is there\n" in told.out
+        assert told.code == 0
+        refused = user.lanyard("refresh", "crm")
+        assert refused.code == 1
+        assert f"kubectl lanyard refresh crm -n {cluster.namespace}" in refused.err
+        cluster.merge("Connection", "crm", {"spec": {"allowedNamespaces": None}})
+        assert mine not in user.lanyard("links", "-o", "name").out.split()
+        place.wait_reason("crm", "LinkNotAllowed")
+        assert "► next step    Its owner adds this namespace" in user.lanyard("status", "crm").out
+        client.delete(f"/api/v1/namespaces/{here}")
 
 
 def test_the_check_says_what_is_there_and_what_one_may_do(

@@ -208,6 +208,50 @@ def test_a_connection_cannot_turn_to_a_persons_account_later(shared: Place) -> N
     assert patched(shared.client, manifest, change, user=EDITOR).status_code == 403
 
 
+def link_in(here: Place, *, to: str = "crm") -> dict[str, Any]:
+    manifest = here.connection()
+    manifest["spec"] = {"linkTo": {"namespace": "people", "name": to}}
+    return manifest
+
+
+@pytest.mark.spec("C2", "C13")
+@pytest.mark.parametrize("user", [EDITOR, ADMIN])
+def test_a_shared_namespace_refuses_links_for_they_may_bring_in_a_persons_own_account(shared: Place, user: str) -> None:
+    answer = created(shared.client, link_in(shared), dry=True, user=user)
+    assert answer.status_code == 403
+    assert "a link brings in an account of another namespace, which may be a person's own" in message(answer)
+
+
+@pytest.mark.spec("C2", "C13")
+def test_a_link_from_before_can_be_suspended_but_not_turned_to_another_connection(client: httpx.Client) -> None:
+    here = place(client, {})
+    manifest = link_in(here)
+    eventually(lambda: created(client, manifest, user=EDITOR).status_code in {201, 409})
+    path = f"/api/v1/namespaces/{here.namespace}"
+    merge = {"Content-Type": "application/merge-patch+json"}
+    client.patch(path, json={"metadata": {"labels": {"lanyard.dev/shared": "true"}}}, headers=merge)
+    eventually(lambda: created(client, link_in(here), dry=True, user=EDITOR).status_code == 403)
+    assert patched(client, manifest, {"spec": {"suspend": True}}, user=EDITOR).status_code == 200
+    turned = patched(client, manifest, {"spec": {"linkTo": {"name": "another"}}}, user=EDITOR)
+    assert turned.status_code == 403
+    deleted(client, manifest)
+    client.delete(path)
+
+
+@pytest.mark.spec("C12", "C13")
+def test_a_locked_connection_keeps_who_may_link_to_it_and_what_it_links_to(team: Place) -> None:
+    change = {"spec": {"allowedNamespaces": {"selector": {}}}}
+    answer = patched(team.client, team.existing(locked=True), change, user=EDITOR)
+    assert answer.status_code == 403
+    assert "spec.allowedNamespaces cannot change" in message(answer)
+    link = link_in(team)
+    link["metadata"]["labels"] = {LOCKED: "true"}
+    assert created(team.client, link, user=EDITOR).status_code == 201
+    turned = patched(team.client, link, {"spec": {"linkTo": {"name": "another"}}}, user=EDITOR)
+    assert turned.status_code == 403
+    assert "spec.linkTo cannot change" in message(turned)
+
+
 @pytest.mark.spec("C2")
 def test_what_was_there_before_the_namespace_was_shared_can_be_suspended_and_not_spread(client: httpx.Client) -> None:
     here = place(client, {})
@@ -241,6 +285,17 @@ def test_policies_are_off_when_the_values_say_so() -> None:
     shipped = ("consent", "lockedFields", "sharedNamespaces")
     assert policies({"policies": {name: {"enabled": False} for name in shipped}}) == {}
     assert set(policies({})) == {"lanyard-consent", "lanyard-locked-fields", "lanyard-shared-namespaces"}
+
+
+@pytest.mark.spec("C2", "C13")
+def test_links_are_taken_in_shared_namespaces_where_the_platform_says_so() -> None:
+    def rules(*, links: bool) -> str:
+        found = rendered({"policies": {"sharedNamespaces": {"links": links}}})
+        kept = [one["spec"] for one in found if one["metadata"]["name"] == "lanyard-shared-namespaces"]
+        return str(kept)
+
+    assert "a link brings in" in rules(links=False)
+    assert "a link brings in" not in rules(links=True)
 
 
 @pytest.mark.spec("C2", "C12")

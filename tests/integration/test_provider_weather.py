@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from lanyard.flows.keys import Key, What
-from lanyard.reasons import CATALOGUE, Reason
+from lanyard.reason_texts import CATALOGUE
+from lanyard.reasons import Reason
 from lanyard.rules.schedule import fraction
 from support.certificates import authority_of_tests
 from support.cluster import assert_conditions_coherent, message_of, reason_of, status_of

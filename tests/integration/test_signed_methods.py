@@ -143,6 +143,7 @@ def test_an_access_key_of_aws_is_published_with_its_region(operator: Any, cluste
     cluster.connection(
         "bedrock",
         connector="amazon-bedrock",
+        verify={"interval": "0s"},
         parameters={"region": "eu-central-1"},
         auth={"method": "awsSigV4"},
         credentials={

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from lanyard.reasons import CATALOGUE, Reason
+from lanyard.reason_texts import CATALOGUE
+from lanyard.reasons import Reason
 from localenv.proxy import FaultProxy
 from support.certificates import authority_of_tests
 from support.cluster import (

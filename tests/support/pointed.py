@@ -14,6 +14,7 @@ import yaml
 from lanyard.api.connection import ConnectionSpec
 from lanyard.connectors.loader import Connector, from_object, load_catalogue
 from lanyard.connectors.selection import Plan, plan_for
+from lanyard.connectors.templates import placeholders
 
 Object = dict[str, Any]
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -91,14 +92,20 @@ def pointed(connector: Connector, oauth: Any, product_url: str) -> Object:
     for one in method.get("revocation", ()):
         one["url"] = oauth.revocation_url
     if "identity" in method:
-        method["identity"]["request"]["url"] = oauth.me_url
+        method["identity"]["request"]["url"] = _needing(method["identity"]["request"]["url"], oauth.me_url)
         method["identity"]["account"] = ["/sub"]
     if "verification" in method:
-        method["verification"]["request"]["url"] = oauth.me_url
+        method["verification"]["request"]["url"] = _needing(method["verification"]["request"]["url"], oauth.me_url)
     if "followUp" in method:
         method["followUp"]["request"]["url"] = product_url
     DEPARTURES.get(connector.name, lambda _: None)(method)
     return {**spec, "methods": [method]}
+
+
+def _needing(template: str, url: str) -> str:
+    """The address, still in need of every parameter that the product's own one needs."""
+    needs = "&".join(f"{name}={{{name}}}" for name in placeholders(template))
+    return f"{url}?{needs}" if needs else url
 
 
 def pointed_parameters(parameters: Mapping[str, str], oauth: Any) -> dict[str, str]:
@@ -108,5 +115,6 @@ def pointed_parameters(parameters: Mapping[str, str], oauth: Any) -> dict[str, s
         "token_url": oauth.token_url,
         "revocation_url": oauth.revocation_url,
         "issuer": oauth.issuer,
+        "userinfo_url": oauth.me_url,
     }
     return {name: here.get(name, value) for name, value in parameters.items()}

@@ -22,6 +22,7 @@ OPENERS = {
     "flows/consent.py": "a state, into the provider's address",
     "flows/tally.py": "a token, for its digest in the audit log",
     "flows/token_endpoint.py": "a client id or a user name that was given by reference, for the wire",
+    "flows/verify.py": "what was captured of an answer and is no secret, into the address that is asked",
     "oauth/assertions.py": "a private key, to sign with",
     "oauth/authorization.py": "a callback's query and the client secret, to check a product's signature",
     "oauth/grants.py": "credentials, into the request to the token endpoint",

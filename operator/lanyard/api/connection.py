@@ -10,6 +10,7 @@ from lanyard.api.meta import (
     MESSAGE_COLUMN,
     READY_COLUMNS,
     Column,
+    Duration,
     Kind,
     LongText,
     Model,
@@ -117,6 +118,21 @@ class SecretTarget(Model):
     ] = Field("Opaque", description="Opaque or servicebinding.io/<type>.")
 
 
+class Verify(Model):
+    """How often the product is asked whether what is published works."""
+
+    interval: Duration = Field(
+        description="At most this often, counted from the last time; 0s means never.",
+        json_schema_extra=cel(
+            (
+                "duration(self) == duration('0s') || "
+                "(duration(self) >= duration('1m') && duration(self) <= duration('720h'))",
+                "interval lies between 1m and 720h, or is 0s for never",
+            )
+        ),
+    )
+
+
 class LinkTarget(Model):
     """A Connection to use instead of one's own, here or in a namespace whose Connection admits this one."""
 
@@ -181,6 +197,11 @@ class ConnectionSpec(Model):
         ),
     )
     secret: SecretTarget = Field(SecretTarget(), description="The Secret that workloads mount.")
+    verify: Verify | None = Field(
+        None,
+        description="Ask the product now and then whether what is published works; absent means every 6h where the "
+        "connector has a request for it that costs nothing.",
+    )
     deletion_policy: Literal["Revoke", "Orphan"] = Field(
         "Revoke", description="On deletion, Revoke takes the grant back at the provider; Orphan leaves it alone."
     )
@@ -215,6 +236,9 @@ class ConnectionStatus(ObjectStatus):
     )
     expires_at: Timestamp | None = Field(None, description="When the published token expires.")
     last_refreshed_at: Timestamp | None = Field(None, description="When the published token was fetched.")
+    last_verified_at: Timestamp | None = Field(
+        None, description="When the product was asked last whether what is published works."
+    )
     next_refresh_at: Timestamp | None = Field(None, description="When the next attempt is made.")
     failed_attempts: int = Field(0, description="Attempts that failed in a row.")
     granted_scopes: Annotated[list[LongText], Field(max_length=128)] = []

@@ -182,7 +182,9 @@ class Revocation(Model):
     method: Literal["POST", "GET", "DELETE"] = "POST"
     url: UrlTemplate
     format: Literal["form", "json", "query"] = "form"
-    parameter: FieldName | None = Field("token", description="Name of the parameter that carries the token.")
+    parameter: Annotated[str, Field(max_length=64)] = Field(
+        "token", description="Name of the parameter that carries the token; empty where the call says which one it is."
+    )
     params: Annotated[dict[str, LongText], Field(max_length=16)] = {}
     rename: Annotated[dict[str, FieldName], Field(max_length=4)] = Field(
         {}, description="Parameter of the client authentication -> the name this product uses."

@@ -96,7 +96,7 @@ def revocation(method: MethodSpec, spec: ConnectorSpec) -> Iterator[Finding]:
         for name in request.rename:
             if name not in CLIENT_PARAMETERS:
                 yield "revocation.rename", f"{name} is not a parameter of the client authentication"
-        carries = request.parameter is not None or request.authentication == "bearer" or request.params
+        carries = request.parameter or request.authentication == "bearer" or request.params
         if not carries:
             yield "revocation.parameter", "is missing: nothing says which token is meant"
 

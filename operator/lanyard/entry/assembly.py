@@ -22,6 +22,7 @@ from lanyard.flows.gather_link import LinkGatherer
 from lanyard.flows.inspect import Inspect
 from lanyard.flows.limits import HostLimits
 from lanyard.flows.link import Link
+from lanyard.flows.orphans import Orphans
 from lanyard.flows.pages import Pages
 from lanyard.flows.publish import Publisher
 from lanyard.flows.refresh import Refresher
@@ -29,6 +30,7 @@ from lanyard.flows.report import Reporter
 from lanyard.flows.resolve import Resolver
 from lanyard.flows.tally import Tally
 from lanyard.flows.token_endpoint import TokenEndpoint
+from lanyard.flows.verify import Verify
 from lanyard.flows.world import World
 from lanyard.rules.schedule import Backoff
 from lanyard.stores.adoption import Adopter
@@ -53,14 +55,16 @@ class Consents:
 
 @dataclass(frozen=True, slots=True)
 class Flows:
-    """One of each. `authorizer` and `grants` are None where consents are not set up."""
+    """One of each. The last three are None where consents are not set up."""
 
     connect: Connect
     link: Link
+    verify: Verify
     inspect: Inspect
     deletion: Deletion
     authorizer: Authorizer | None
     grants: GrantStore | None
+    orphans: Orphans | None
 
 
 def assemble(
@@ -96,9 +100,12 @@ def assemble(
         clock=clock,
     )
     pages = Pages(settings.gateway_url)
-    refresher, authorizer, grants, finalizers = None, None, None, Finalizers(kube)
+    refresher, authorizer, grants, orphans, finalizers = None, None, None, None, Finalizers(kube)
     if consents is not None:
         grants = GrantStore(kube, settings.system_namespace, consents.grant_ring, consents.install)
+        orphans = Orphans(
+            world=world, grants=grants, namespaces=settings.namespaces, after=settings.orphan_after, clock=clock
+        )
         refresher = Refresher(
             world=world,
             store=grants,
@@ -157,11 +164,22 @@ def assemble(
         kube=kube,
         world=world,
         gatherer=LinkGatherer(world=world, publisher=publisher, pace=pace),
+        confirmer=Confirmer(kube, world),
         publisher=publisher,
         reporter=reporter,
         tally=tally,
         pace=pace,
         clock=clock,
     )
+    verify = Verify(
+        kube=kube,
+        world=world,
+        catalogue=catalogue,
+        endpoint=endpoint,
+        limits=limits,
+        reporter=reporter,
+        tally=tally,
+        clock=clock,
+    )
     inspect = Inspect(world=world, catalogue=catalogue, resolver=resolver, reporter=reporter, pace=pace, clock=clock)
-    return Flows(connect, link, inspect, deletion, authorizer, grants)
+    return Flows(connect, link, verify, inspect, deletion, authorizer, grants, orphans)

@@ -106,6 +106,9 @@ class Settings(BaseModel):
     revocation_deadline: Length = Field(
         timedelta(seconds=60), description="Longest time that a deletion waits for the provider to revoke the grant."
     )
+    orphan_after: Length = Field(
+        timedelta(days=7), description="How long a stored grant is kept whose Connection is missing."
+    )
     code_lifetime: Length = Field(
         timedelta(seconds=60), description="How old the provider's answer to a consent may be when it is used."
     )

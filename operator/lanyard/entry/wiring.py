@@ -207,6 +207,8 @@ class Operator:
                 self._queue.start()
                 _log.info("ready", extra={"objects": sum(len(found) for found in self._world.objects.values())})
             self._limits.tidy(_now())
+            if self._flows.orphans is not None and self._leadership.holds():
+                await self._flows.orphans.look()
             with suppress(TimeoutError):
                 async with asyncio.timeout(interval):
                     await self._sweep_wanted.wait()
@@ -257,6 +259,7 @@ class Operator:
         flow = self._flows.link if is_link else self._flows.connect
         try:
             await flow.reconcile(key, self._queue)
+            await self._flows.verify.reconcile(key, self._queue)
         except SteppedBackError:
             raise
         except Exception as error:  # noqa: BLE001 - a fault of ours is told like any other failure, by its type

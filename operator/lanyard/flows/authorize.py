@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from lanyard.api.connection import ConnectionSpec
 from lanyard.connectors.fields import CLIENT_SECRET
 from lanyard.connectors.selection import Plan, learned_of, pinned, plan_for
-from lanyard.errors import KubernetesError, LanyardError
+from lanyard.errors import KubernetesError, LanyardError, SteppedBackError, unavailable
 from lanyard.flows.catalogue import Catalogue
 from lanyard.flows.finalizer import Finalizers
 from lanyard.flows.identify import identify
@@ -33,13 +33,15 @@ from lanyard.flows.queue import WorkQueue
 from lanyard.flows.refresh import owner_of
 from lanyard.flows.report import Reporter
 from lanyard.flows.resolve import Resolved
+from lanyard.flows.revoke import revoke
 from lanyard.flows.tally import audit
 from lanyard.flows.token_endpoint import Errand, TokenEndpoint, to_its_end, values
 from lanyard.flows.world import Record, World
 from lanyard.oauth.authorization import CallbackError, is_genuine
 from lanyard.oauth.grants import CodeGrant, ExchangeGrant
 from lanyard.oauth.responses import Token
-from lanyard.reasons import CATALOGUE, Condition, Reason
+from lanyard.reason_texts import CATALOGUE
+from lanyard.reasons import Condition, Reason
 from lanyard.rules.consent import Consent, Outcome, Phase
 from lanyard.rules.grants import Grant
 from lanyard.stores.consents import ConsentRecord, ConsentStore
@@ -97,7 +99,7 @@ class Authorizer:
             if held.phase is Phase.CLAIMED:
                 await self._lost(key, held, queue)
                 return
-            await to_its_end(self._spend(held))
+            await to_its_end(self._spend_alone(held))
         except KubernetesError as error:
             if error.code not in {404, 409}:  # gone, or somebody else was first
                 _log.warning("consent not looked at", extra={"record": key.name, "status": error.code})
@@ -117,6 +119,14 @@ class Authorizer:
         del self._claims[key]
         await self._end(held, LanyardError(Reason.AUTHORIZATION_LOST))
 
+    async def _spend_alone(self, held: ConsentRecord) -> None:
+        """A deletion that comes meanwhile waits for what this brings, to take it back."""
+        self._world.spending.add(held.uid)
+        try:
+            await self._spend(held)
+        finally:
+            self._world.spending.discard(held.uid)
+
     async def _spend(self, held: ConsentRecord) -> None:
         """Steps 2 to 8."""
         try:
@@ -134,6 +144,10 @@ class Authorizer:
         except LanyardError as error:
             await self._end(held, error)
             return
+        except SteppedBackError:
+            # Nobody takes up what is claimed, so the person need not wait to be told.
+            await self._end(held, LanyardError(Reason.AUTHORIZATION_LOST))
+            raise
         record = errand.record
         record.declined = None
         audit("consent", "authorized", object_name=str(record.key), uid=record.uid, approved_by=consent.approved_by)
@@ -178,12 +192,9 @@ class Authorizer:
         if errand.plan.method.exchange is not None:
             swap = ExchangeGrant(token.access_token)
             token = _joined(token, await self._endpoint.token(_knowing(errand, learned), resolved, swap))
-        plan = _knowing(errand, learned).plan
-        found = await identify(self._endpoint, plan, token, consent.callback)
-        expected = errand.spec.auth.expected_account
-        if expected is not None and found.account != expected:
-            raise LanyardError(Reason.ACCOUNT_MISMATCH, account=found.account)
-        return Grant(
+        errand = _knowing(errand, learned)
+        found = await identify(self._endpoint, errand.plan, token, consent.callback)
+        grant = Grant(
             generation=1,
             access_token=token.access_token,
             token_type=token.token_type,
@@ -195,11 +206,34 @@ class Authorizer:
             account=found.account,
             client_id=consent.client_id,
             redirect_uri=consent.redirect_uri,
-            token_host=plan.token_host,
+            token_host=errand.plan.token_host,
             consented_at=self._clock(),
             captured={**token.captured, **found.captured},
             learned={**learned, **found.learned},
         )
+        await self._hold_expected(errand, grant, resolved)
+        return grant
+
+    async def _hold_expected(self, errand: Errand, grant: Grant, resolved: Mapping[str, Resolved]) -> None:
+        """What somebody else granted by mistake is not left behind at the provider, if nothing of ours hangs on it."""
+        expected, record = errand.spec.auth.expected_account, errand.record
+        if expected is None or grant.account == expected:
+            return
+        older = await self._older(record)
+        # Products end all that an account has granted to an app together.
+        if grant.account and (older is None or older.account not in {grant.account, ""}):
+            attempt = await revoke(self._endpoint, errand, grant, resolved, now=self._clock())
+            audit("consent", attempt.why or "taken back", object_name=str(record.key), uid=record.uid)
+        if not grant.account:
+            raise LanyardError(Reason.ACCOUNT_UNKNOWN)
+        raise LanyardError(Reason.ACCOUNT_MISMATCH, account=grant.account)
+
+    async def _older(self, record: Record) -> Grant | None:
+        try:
+            stored = await self._grants.read(record.uid, owner_of(record))
+        except KubernetesError as error:
+            raise unavailable(error) from None
+        return stored.grant if stored is not None else None
 
     async def _store(self, record: Record, grant: Grant) -> None:
         """Step 7: a received grant is written for as long as it takes, in place of whatever was there."""

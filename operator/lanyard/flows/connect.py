@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from lanyard.api.connection import GRANT_METHODS
-from lanyard.errors import KubernetesError, LanyardError, unavailable
+from lanyard.errors import KubernetesError, LanyardError, SteppedBackError, unavailable
 from lanyard.flows.acquire import Acquired, Acquirer
 from lanyard.flows.duty import Confirmer
 from lanyard.flows.gather import Gathered, Gatherer, Memory
@@ -104,7 +104,11 @@ class Connect:
             case Publish() | Acquire():
                 # What is asked for while this runs is another question.
                 asked, record.ask = record.ask, False
-                outcome = await self._act(record, memory, gathered, decision)
+                try:
+                    outcome = await self._act(record, memory, gathered, decision)
+                except SteppedBackError:
+                    record.ask = record.ask or asked
+                    raise
                 if isinstance(outcome, Waiting):
                     record.ask = record.ask or asked
                     await self._wait(record, gathered, outcome, queue)

@@ -8,35 +8,32 @@
 """
 
 import logging
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
 from lanyard.api.connection import ConnectionSpec
-from lanyard.connectors.selection import Plan, plan_for
-from lanyard.errors import KubernetesError, LanyardError, ProviderError, SourceError
+from lanyard.connectors.selection import plan_for
+from lanyard.errors import KubernetesError, LanyardError
 from lanyard.flows.catalogue import Catalogue
 from lanyard.flows.finalizer import Finalizers
 from lanyard.flows.keys import Key
 from lanyard.flows.queue import WorkQueue
 from lanyard.flows.refresh import owner_of
 from lanyard.flows.report import Reporter
+from lanyard.flows.revoke import revoke
 from lanyard.flows.tally import audit
-from lanyard.flows.token_endpoint import Errand, TokenEndpoint, to_its_end, values
+from lanyard.flows.token_endpoint import Errand, TokenEndpoint, to_its_end
 from lanyard.flows.world import Record, World
-from lanyard.oauth.revocation import Revoked, revocation_requests, revocation_verdict
-from lanyard.oauth.wire import WireRequest
+from lanyard.oauth.revocation import Revoked
 from lanyard.reasons import Reason
-from lanyard.rules.grants import Grant
 from lanyard.rules.status import moment
 from lanyard.stores.grants import GrantStore
 
 _log = logging.getLogger(__name__)
 
 ORPHANED = "orphaned"
-NO_CALL = "the product has no call for it"
 
 
 class Deletion:
@@ -70,6 +67,10 @@ class Deletion:
         if record is None:
             queue.at(key, None)
             return
+        if record.uid in self._world.spending:
+            # What a code or a refresh is about to bring is taken back as well.
+            queue.at(key, self._clock() + self._pause)
+            return
         try:
             why = await to_its_end(self._revoked(record))
             if why is None:
@@ -100,49 +101,16 @@ class Deletion:
                 return ""
             plan = plan_for(spec, self._catalogue.find(spec.connector), stored.grant.learned)
             errand = Errand(record, spec, plan)
-            requests = await self._requests(errand, stored.grant)
+            resolved = await self._endpoint.credentials(errand) if plan.method.revocation else {}
+            attempt = await revoke(self._endpoint, errand, stored.grant, resolved, now=self._clock())
         except ValidationError:
             return Reason.INVALID_SPEC.value
         except LanyardError as error:
             # In a namespace that is being deleted, Secrets go first: without them nobody can authenticate.
             return error.reason.value
-        if not requests:
-            return NO_CALL
-        return await self._made(errand, requests)
-
-    async def _requests(self, errand: Errand, grant: Grant) -> list[WireRequest]:
-        resolved = await self._endpoint.credentials(errand) if errand.plan.method.revocation else {}
-        return revocation_requests(
-            errand.plan,
-            values(resolved),
-            client_id=errand.spec.auth.client_id,
-            refresh_token=grant.refresh_token,
-            access_token=grant.access_token,
-            key_id=errand.spec.auth.key_id,
-            now=self._clock(),
-            jti=str(uuid.uuid4()),
-        )
-
-    async def _made(self, errand: Errand, requests: Sequence[WireRequest]) -> str | None:
-        why = ""
-        for request in requests:
-            verdict, reason = await self._ask(errand.plan, request)
-            if verdict is Revoked.LATER and not self._is_over(errand.record):
-                return None
-            if verdict is not Revoked.DONE:
-                why = reason
-        return why
-
-    async def _ask(self, plan: Plan, request: WireRequest) -> tuple[Revoked, str]:
-        try:
-            answer = await self._endpoint.send(request, plan)
-        except (ProviderError, SourceError) as error:
-            return Revoked.LATER, error.reason.value
-        verdict = revocation_verdict(answer.status)
-        return (
-            verdict,
-            Reason.REQUEST_REJECTED.value if verdict is Revoked.REFUSED else Reason.PROVIDER_UNAVAILABLE.value,
-        )
+        if attempt.verdict is Revoked.LATER and not self._is_over(record):
+            return None
+        return attempt.why
 
     def _is_over(self, record: Record) -> bool:
         began = moment(record.asked)

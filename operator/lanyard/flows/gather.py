@@ -32,6 +32,7 @@ OUTCOMES = frozenset(
         Reason.AUTHORIZATION_FAILED,
         Reason.CONSENT_DENIED,
         Reason.ACCOUNT_MISMATCH,
+        Reason.ACCOUNT_UNKNOWN,
         Reason.AUTHORIZATION_EXPIRED,
         Reason.AUTHORIZATION_LOST,
         Reason.AUTHORIZATION_OUTDATED,

@@ -1,6 +1,5 @@
 """Step 1 of a link's reconcile: the source, whether it admits this namespace, and our own Secret, looked at once."""
 
-import json
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -8,9 +7,10 @@ from pydantic import ValidationError
 from lanyard.api.connection import ConnectionSpec, secret_name
 from lanyard.api.meta import misfit
 from lanyard.errors import LanyardError, SpecError
-from lanyard.flows.inputs import admission, link_target, published_key
+from lanyard.flows.inputs import admission, link_target
 from lanyard.flows.keys import Key
 from lanyard.flows.publish import Publisher, Target, Written
+from lanyard.flows.published import known_version
 from lanyard.flows.world import Record, SecretVersion, World
 from lanyard.reasons import Condition, Reason
 from lanyard.rules.lifecycle import PublishedFacts
@@ -84,9 +84,7 @@ class LinkGatherer:
         if record is None:
             return None, None
         status = record.parsed_status()
-        secret = self._world.published.get(published_key(key, json.loads(record.spec)))
-        if secret is not None and (secret.owner != record.uid or secret.version != status.get("publishedVersion")):
-            secret = None
+        secret = known_version(record, self._world)
         ready = any(one["type"] == Condition.READY and one["status"] == "True" for one in status.get("conditions", ()))
         source = Source(
             uid=record.uid,

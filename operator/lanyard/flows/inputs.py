@@ -21,8 +21,8 @@ from lanyard.connectors.loader import Connector
 from lanyard.flows.keys import Key, What
 from lanyard.flows.world import Record, Sources, World
 
-# Free text and the switch change nothing about the credential.
-_IRRELEVANT = ("displayName", "description", "suspend", "deletionPolicy")
+# Free text, the switch, who may link and what is asked afterwards change nothing about the credential.
+_IRRELEVANT = ("displayName", "description", "suspend", "deletionPolicy", "allowedNamespaces", "verify")
 
 
 def asset_key(namespace: str, source: CredentialSource) -> Key | None:

@@ -11,21 +11,22 @@ granted and how it is refreshed are its own affair: a link asks no provider.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from lanyard.clients.kube import Kube
-from lanyard.errors import KubernetesError, LanyardError, unavailable
+from lanyard.errors import KubernetesError, LanyardError
+from lanyard.flows.duty import Confirmer
 from lanyard.flows.gather_link import Gathered, LinkGatherer, LinkMemory
 from lanyard.flows.inputs import link_target
 from lanyard.flows.keys import Key
 from lanyard.flows.publish import Publisher
+from lanyard.flows.published import read_back
 from lanyard.flows.queue import WorkQueue
 from lanyard.flows.report import Reporter
 from lanyard.flows.tally import Tally, audit
-from lanyard.flows.world import Record, SecretVersion, World
+from lanyard.flows.world import Record, World
 from lanyard.reasons import Reason
 from lanyard.rules.links import Copy, Keep, LinkView, Place, Source, TakeBack, decide, link_status
-from lanyard.rules.publish import Content, content_of
 from lanyard.rules.schedule import Backoff, Repairs, retry_at
 from lanyard.rules.status import counted, moment
 
@@ -51,6 +52,7 @@ class Link:
         kube: Kube,
         world: World,
         gatherer: LinkGatherer,
+        confirmer: Confirmer,
         publisher: Publisher,
         reporter: Reporter,
         tally: Tally,
@@ -60,6 +62,7 @@ class Link:
         self._kube = kube
         self._world = world
         self._gatherer = gatherer
+        self._confirmer = confirmer
         self._publisher = publisher
         self._reporter = reporter
         self._tally = tally
@@ -82,6 +85,9 @@ class Link:
             return
         record.ask = False  # there is nothing to fetch anew: the source is asked itself
         decision = decide(gathered.facts, now)
+        if record.heard and not isinstance(decision, Keep):
+            await self._confirm(record, gathered, queue)
+            return
         until: datetime | None = None
         self._tally.count("lanyard_reconciles", key.what.value, type(decision).__name__.lower())
         match decision:
@@ -101,6 +107,16 @@ class Link:
             return
         await self._report(record, gathered, result, until, queue)
 
+    async def _confirm(self, record: Record, gathered: Gathered, queue: WorkQueue) -> None:
+        """Another process was at work until a moment ago: look before a Secret is touched, and decide anew."""
+        try:
+            await self._confirmer.confirm(record, gathered.target.name)
+        except KubernetesError as error:
+            pause = timedelta(seconds=error.retry_after or 0)
+            queue.at(record.key, self._clock() + max(self._pace.first, pause))
+        else:
+            queue.add(record.key)
+
     async def _take_back(self, record: Record, memory: LinkMemory, error: LanyardError) -> Result:
         if memory.clear:
             return Result(problem=error, cleared=True)
@@ -117,7 +133,7 @@ class Link:
     async def _copy(self, record: Record, memory: LinkMemory, gathered: Gathered, source: Source) -> Result:
         record.nudged = False
         try:
-            content = await self._read(gathered.secret)
+            content = await read_back(self._kube, gathered.secret) if gathered.secret is not None else None
             # Reading takes a moment, in which the owner may have had second thoughts.
             decided_upon = self._gatherer.source(gathered.key, record.key.namespace) == (source, gathered.secret)
             if not content or not decided_upon or gathered.generation != record.generation:
@@ -134,18 +150,6 @@ class Link:
         self._tally.count("lanyard_publications", "written")
         audit("link", "written", object_name=str(record.key), uid=record.uid, secret=gathered.target.name)
         return Result(copied=source)
-
-    async def _read(self, secret: SecretVersion | None) -> Content | None:
-        """What a Secret carries; None unless the API server has exactly the version that is known."""
-        if secret is None:
-            return None
-        try:
-            found = await self._kube.get(f"/api/v1/namespaces/{secret.namespace}/secrets/{secret.name}")
-        except KubernetesError as error:
-            if error.code == 404:
-                return None
-            raise unavailable(error) from None
-        return content_of(found) if SecretVersion.of(found["metadata"]) == secret else None
 
     async def _report(
         self, record: Record, gathered: Gathered, result: Result, until: datetime | None, queue: WorkQueue

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 
 from lanyard.connectors.parameters import host_matches
 from lanyard.connectors.selection import plan_for
-from lanyard.errors import KubernetesError, LanyardError, ProviderError
+from lanyard.errors import KubernetesError, LanyardError, ProviderError, SteppedBackError
 from lanyard.flows.acquire import Acquired, is_skewed
 from lanyard.flows.token_endpoint import Errand, TokenEndpoint, Waiting, to_its_end
 from lanyard.flows.world import Record, World
@@ -114,7 +114,7 @@ class Refresher:
                     if waiting is not None:
                         return waiting
                     try:
-                        done = await to_its_end(self._spend(errand, stored, step))
+                        done = await to_its_end(self._spend_alone(errand, stored, step))
                     finally:
                         self._endpoint.leave(errand)
                     if done is not None:
@@ -139,6 +139,14 @@ class Refresher:
             raise LanyardError(Reason.AUTHORIZATION_REQUIRED)
         return stored
 
+    async def _spend_alone(self, errand: Errand, stored: Stored, step: Ask) -> Acquired | None:
+        """A deletion that comes meanwhile waits for what this brings, to take it back."""
+        self._world.spending.add(errand.record.uid)
+        try:
+            return await self._spend(errand, stored, step)
+        finally:
+            self._world.spending.discard(errand.record.uid)
+
     async def _spend(self, errand: Errand, stored: Stored, step: Ask) -> Acquired | None:
         """Step 4 to 7; None when somebody else wrote the state Secret first: look again."""
         record, grant = errand.record, stored.grant
@@ -160,9 +168,10 @@ class Refresher:
             if told is None:
                 return None
             raise told from None
-        except LanyardError:
-            # The credentials were looked up afresh after a refusal, and that failed: nothing was spent.
-            await self._settle(record, replace(stored, intent=None))
+        except (LanyardError, SteppedBackError):
+            # Nothing was spent: credentials were to be looked up afresh and were not there, or the Lease was lost.
+            if step.intent_first:
+                await self._settle(record, replace(stored, intent=None))
             raise
         kept = await self._kept(errand, stored, token)
         return _acquired(errand, kept.grant, skewed=is_skewed(token))

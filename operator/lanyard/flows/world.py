@@ -74,6 +74,8 @@ class Record:
     """The status that the API server took last, while it has not taken `status`."""
     refused: int = 0
     """Writes of the status that the API server refused in a row."""
+    verified: tuple[str, str] | None = None
+    """Digest and version of what was published when the product was asked last whether it works, by this process."""
     declined: LanyardError | None = None
     """How the last consent ended, when it brought no grant."""
     heard: bool = False
@@ -101,6 +103,8 @@ class World:
     published: dict[Key, SecretVersion] = field(default_factory=dict)
     grants: dict[Key, tuple[GrantSeen, ...]] = field(default_factory=dict)
     """State Secrets by the Connection that they name: its own, and those of namesakes and other installs."""
+    spending: set[str] = field(default_factory=set)
+    """uids of Connections whose code or refresh token is being spent now: their grant is about to change."""
     consents: set[Key] = field(default_factory=set)
     """Records of consents that the provider has answered and that nobody has finished."""
     asset_versions: dict[Key, str] = field(default_factory=dict)
@@ -185,6 +189,8 @@ class World:
         if self.get(record.key) is record:
             asked = (body["metadata"].get("annotations") or {}).get(REFRESH_ANNOTATION, "")
             self._make(record.key, body, record, asked, heard=False)
+            # What was known of it before may have been too little for its links.
+            self.touch(record.key)
 
     def follow(self) -> None:
         """Another process is at work: what this one remembers of its own work ends to be true."""

@@ -94,14 +94,24 @@ def follow_up(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """What the answer captures, and the parameters of source followUp among it.
 
-    ProviderError PROVIDER_ANSWER_INVALID when the item is not there or not the only one: a guess could lead a token
-    to another customer's data.
+    ProviderError when the item is not there or not the only one: a guess could lead a token to another customer's
+    data. TENANT_NOT_CHOSEN names the parameters that could say which one is meant.
     """
+    if status == 429:
+        raise ProviderError(Reason.PROVIDER_THROTTLED, host=host)
+    if status == 408 or status >= 500:
+        raise ProviderError(Reason.PROVIDER_UNAVAILABLE, host=host, status=status)
     document = _listed(body) if 200 <= status <= 299 else None
-    item = _item(plan, asked, document) if document is not None else None
-    if item is None:
+    items = _items(asked, document) if document is not None else None
+    if items is None:
         raise ProviderError(Reason.PROVIDER_ANSWER_INVALID, host=host, status=status)
-    captured = captured_from(plan, item, asked.capture)
+    fitting = [item for item in items if _fits(plan, asked, item)]
+    if len(fitting) != 1:
+        wishes = dict.fromkeys(name for template in asked.choose.values() for name in placeholders(template))
+        if not wishes:
+            raise ProviderError(Reason.PROVIDER_ANSWER_INVALID, host=host, status=status)
+        raise ProviderError(Reason.TENANT_NOT_CHOSEN, host=host, field=", ".join(wishes))
+    captured = captured_from(plan, fitting[0], asked.capture)
     return captured, learned_of(plan, "followUp", captured)
 
 
@@ -112,13 +122,12 @@ def _listed(body: bytes) -> Document | None:
     return parse_object(body) or parse_object(b'{"items":' + body + b"}")
 
 
-def _item(plan: Plan, asked: FollowUp, document: Document) -> Document | None:
+def _items(asked: FollowUp, document: Document) -> list[Document] | None:
+    """What may be chosen from; None where the answer has no list."""
     if asked.items is None:
-        return document
+        return [document]
     found = first(document, [asked.items])
-    items = [item for item in found[:MOST_ITEMS] if isinstance(item, dict)] if isinstance(found, list) else []
-    fitting = [item for item in items if _fits(plan, asked, item)]
-    return fitting[0] if len(fitting) == 1 else None
+    return [item for item in found[:MOST_ITEMS] if isinstance(item, dict)] if isinstance(found, list) else None
 
 
 def _fits(plan: Plan, asked: FollowUp, item: Document) -> bool:

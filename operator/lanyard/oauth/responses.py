@@ -27,6 +27,7 @@ TOKEN_LIMIT = 64 * 1024
 TEXT_LIMIT = 1024
 SCOPES_LIMIT = 128
 ACCOUNT_LIMIT = 256
+OFFLINE_ACCESS = "offline_access"
 LONGEST_WAIT = 3600.0
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _CODE = re.compile(r"[\x20-\x7e]+")  # RFC 6749 appendix A.17
@@ -74,7 +75,7 @@ class Token:
     refresh_expires_at: datetime | None = None
     learned: Mapping[str, str] = field(default_factory=dict)
     account: str = ""
-    """Whom the answer names, where the connector reads the account from it."""
+    """Whom the answer names, where the connector's identity would read it."""
 
 
 def parse(plan: Plan, status: int, headers: Mapping[str, str], body: bytes, *, host: str, now: datetime) -> Token:
@@ -93,8 +94,11 @@ def parse(plan: Plan, status: int, headers: Mapping[str, str], body: bytes, *, h
 
 
 def missing_scopes(plan: Plan, granted: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Scopes that are wanted and were not granted: mandatory ones, then others."""
-    missing = [scope for scope in plan.scopes if scope not in granted]
+    """Scopes that are wanted and were not granted: mandatory ones, then others.
+
+    `offline_access` asks for a refresh token (OpenID Connect Core 11), which is its answer: Microsoft never names it.
+    """
+    missing = [scope for scope in plan.scopes if scope not in granted and scope != OFFLINE_ACCESS]
     mandatory = tuple(scope for scope in missing if scope in plan.mandatory_scopes)
     return mandatory, tuple(scope for scope in missing if scope not in mandatory)
 
@@ -233,8 +237,7 @@ def _token(plan: Plan, headers: Mapping[str, str], document: Document, now: date
 
 def _account(plan: Plan, document: Document) -> str:
     identity = plan.method.identity
-    reads_here = identity is not None and identity.request is None and identity.parameter is None
-    return account_of(identity, document) if identity is not None and reads_here else ""
+    return account_of(identity, document) if identity is not None and identity.parameter is None else ""
 
 
 def account_of(identity: Identity, unverified_document: Document) -> str:

@@ -52,7 +52,7 @@ def revocation_requests(
         moment = Moment(key_id, now, f"{jti}-{index}")
         proof = _proof(plan, revocation, credentials, moment, client_id=client_id, access_token=access_token)
         parameters = {**filled(revocation.params, known), **_renamed(revocation, proof.parameters)}
-        if revocation.parameter is not None:
+        if revocation.parameter:
             parameters[revocation.parameter] = token.reveal()
         requests.append(_written(revocation, url, proof, parameters))
     return requests

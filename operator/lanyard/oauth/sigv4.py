@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from lanyard.connectors.fields import ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN
 from lanyard.errors import SourceError, SpecError
+from lanyard.oauth.probes import Verdict
 from lanyard.oauth.wire import WireRequest, header_values, opened
 from lanyard.reasons import Reason
 from lanyard.sensitive import MASK, Sensitive
@@ -48,6 +49,17 @@ def caller_identity_request(credentials: Mapping[str, Sensitive], *, region: str
     headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
     request = WireRequest("POST", f"https://sts.{region}.{suffix}/", headers, _QUESTION, f"sts.{region}.{suffix}")
     return signed(request, keys, region=region, service="sts", now=now)
+
+
+def caller_identity_verdict(status: int) -> Verdict:
+    """Every key may ask this, whatever its policies deny, so a 403 speaks of the key itself."""
+    match status:
+        case 200:
+            return Verdict.WORKS
+        case 401 | 403:
+            return Verdict.REFUSED
+        case _:
+            return Verdict.UNKNOWN
 
 
 def signed(request: WireRequest, keys: Keys, *, region: str, service: str, now: datetime) -> WireRequest:

@@ -6,18 +6,20 @@ from datetime import datetime
 from typing import Any
 
 from lanyard.errors import LanyardError, clip, fill
-from lanyard.reasons import CATALOGUE, Condition, Reason, Retry
+from lanyard.reason_texts import CATALOGUE
+from lanyard.reasons import Condition, Reason, Retry
 from lanyard.rules.publish import timestamp
 
 Status = dict[str, Any]
+STATUS = {True: "True", False: "False", None: "Unknown"}
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One condition to report."""
+    """One condition to report. `status` is None where it is not known."""
 
     type: Condition
-    status: bool
+    status: bool | None
     reason: Reason
     message: str
 
@@ -74,7 +76,7 @@ def merged(
     before = {condition["type"]: condition for condition in previous}
     result = []
     for verdict in verdicts:
-        status = "True" if verdict.status else "False"
+        status = STATUS[verdict.status]
         old = before.get(verdict.type.value)
         since = old["lastTransitionTime"] if old is not None and old["status"] == status else timestamp(now)
         result.append(
@@ -97,11 +99,11 @@ def changes(previous: Iterable[Mapping[str, Any]], verdicts: Iterable[Verdict]) 
     for verdict in verdicts:
         if verdict.type in {Condition.RECONCILING, Condition.STALLED}:
             continue
-        new = ("True" if verdict.status else "False", verdict.reason.value)
+        new = (STATUS[verdict.status], verdict.reason.value)
         if before.get(verdict.type.value) == new:
             continue
         if verdict.type is Condition.READY:
             found.insert(0, Change(verdict.reason, verdict.message, warning=not verdict.status))
-        elif not verdict.status:
+        elif verdict.status is False:
             found.append(Change(verdict.reason, verdict.message, warning=True))
     return found[:1]

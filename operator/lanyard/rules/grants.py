@@ -133,11 +133,12 @@ def safety(rotation: Rotation, grant: Grant) -> Safety:
 
 
 def due_at(grant: Grant, rotation: Rotation, default_life: timedelta, uid: str) -> datetime | None:
-    """When its access token is to be replaced: ahead of its expiry, and before an unused grant would end. Without a
-    refresh token there is nothing to do before it has expired; None for one that never does.
+    """When its access token is to be replaced: ahead of its expiry, and before an unused grant would end.
+
+    Without a refresh token that is when a person is to be told that it will end; None for one that never does.
     """
     if grant.refresh_token is None:
-        return grant.expires_at
+        return refresh_at(grant.issued_at, grant.expires_at, uid) if grant.expires_at is not None else None
     ends = [grant.expires_at if grant.expires_at is not None else grant.issued_at + default_life]
     if rotation.idle_lifetime is not None:
         ends.append(grant.issued_at + parse_duration(rotation.idle_lifetime))

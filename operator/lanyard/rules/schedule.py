@@ -61,7 +61,7 @@ def retry_at(error: LanyardError, attempts: int, now: datetime, uid: str, pace: 
     """When to try again after the `attempts`-th failure in a row (1 = the first)."""
     attempts = max(attempts, 1)  # counted in a status, which can be edited by hand
     match error.retry:
-        case Retry.ON_CHANGE | Retry.CONSENT:
+        case Retry.ON_CHANGE | Retry.CONSENT | Retry.INTERVAL:
             pause = pace.on_change
         case Retry.CONFIGURATION:
             pause = pace.configuration[min(attempts, len(pace.configuration)) - 1]

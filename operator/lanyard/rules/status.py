@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from lanyard.errors import LanyardError
-from lanyard.reasons import CATALOGUE, Condition, Reason, Retry
+from lanyard.reason_texts import CATALOGUE
+from lanyard.reasons import Condition, Reason, Retry
 from lanyard.rules.conditions import Status, Verdict, fails, holds, merged, summary
 from lanyard.rules.publish import timestamp
 from lanyard.rules.schedule import SHORT_LIFE
@@ -97,6 +98,7 @@ def connection_status(previous: Mapping[str, Any], view: View, now: datetime) ->
         "inputsDigest": view.inputs_digest,
         # The name before a rename, until the Secret of the new name is there and the old one was removed.
         "binding": previous.get("binding"),
+        "lastVerifiedAt": previous.get("lastVerifiedAt"),
     }
     if view.needs_token:
         refreshed = timestamp(window.issued_at) if window is not None else previous.get("lastRefreshedAt")
@@ -178,6 +180,9 @@ def _facts(view: View, before: Known, *, expired: bool) -> list[Verdict]:
             verdict = Verdict(condition, False, reason, CATALOGUE[reason].message)
         if verdict is not None:
             found.append(verdict)
+    verified = _carried(before.get(Condition.VERIFIED.value), Condition.VERIFIED)
+    if verified is not None and view.published_version is not None:
+        found.append(verified)
     return found
 
 
@@ -238,4 +243,5 @@ def _carried(before: Mapping[str, Any] | None, condition: Condition) -> Verdict 
         reason = Reason(before["reason"])
     except ValueError:  # written by another version of Lanyard, whose list has reasons that ours does not
         return None
-    return Verdict(condition, before["status"] == "True", reason, before["message"])
+    status = {"True": True, "False": False}.get(before["status"])
+    return Verdict(condition, status, reason, before["message"])

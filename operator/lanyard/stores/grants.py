@@ -30,6 +30,8 @@ from lanyard.stores.keyring import NONCE_BYTES, Context, Keyring, key_id_of
 GENERATION = f"{GROUP}/grant-generation"
 ENDED = f"{GROUP}/grant-ended"
 """A Reason: the terminal answer that ended it."""
+MISSING_SINCE = f"{GROUP}/grant-missing-since"
+"""RFC 3339: the full list in which its Connection was missing first."""
 CONSENTED = f"{GROUP}/grant-consented"
 """RFC 3339: tells one consent from the next."""
 BOUND = f"{GROUP}/grant-bound"
@@ -57,6 +59,7 @@ class Held:
     ended: str
     adopt_for: str
     consented: str = ""
+    missing_since: str = ""
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> "Held":
@@ -73,6 +76,7 @@ class Held:
             ended=annotations.get(ENDED, ""),
             adopt_for=annotations.get(ADOPT, ""),
             consented=annotations.get(CONSENTED, ""),
+            missing_since=annotations.get(MISSING_SINCE, ""),
         )
 
     @property
@@ -142,6 +146,12 @@ class GrantStore:
         except KubernetesError as error:
             if error.code != 404:
                 raise
+
+    async def note_missing(self, held: Held, since: datetime | None) -> None:
+        """Note since when its Connection is missing, None when it is back. KubernetesError 409 when it was changed."""
+        mark = since.isoformat(timespec="seconds") if since is not None else None
+        exact = {"uid": held.secret_uid, "resourceVersion": held.version}
+        await self._kube.merge(f"{self.path}/{held.name}", {"metadata": exact | {"annotations": {MISSING_SINCE: mark}}})
 
     async def held(self) -> AsyncIterator[Held]:
         """Every state Secret of the namespace by its metadata, those of other installs included."""

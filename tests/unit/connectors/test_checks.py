@@ -76,7 +76,7 @@ USABLE = [
             revocation=[
                 {"url": "https://login.example.com/apps/{client_id}", "method": "DELETE", "authentication": "basic"},
                 {"url": f"{URL}revoke", "rename": {"client_id": "clientId"}},
-                {"url": f"{URL}end", "method": "DELETE", "authentication": "bearer", "parameter": None},
+                {"url": f"{URL}end", "method": "DELETE", "authentication": "bearer", "parameter": ""},
             ],
             followUp={
                 "request": {"url": API, "headers": {"Authorization": "OAuth {access_token}"}},
@@ -245,7 +245,7 @@ def test_what_is_usable_has_no_findings(method: dict[str, Any]) -> None:
             id="a revocation that renames another parameter",
         ),
         pytest.param(
-            code(revocation=[{"url": URL, "parameter": None}]),
+            code(revocation=[{"url": URL, "parameter": ""}]),
             "revocation.parameter",
             "missing",
             id="a revocation of nothing",

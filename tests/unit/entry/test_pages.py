@@ -39,6 +39,7 @@ PAGES = {
     "connected": ended(Reason.AUTHORIZED.value, "bot@acme.com"),
     "connected without a name": ended(Reason.AUTHORIZED.value),
     "wrong account": ended(Reason.ACCOUNT_MISMATCH.value, "me@acme.com"),
+    "nobody named": ended(Reason.ACCOUNT_UNKNOWN.value),
     "declined": ended(error="denied"),
     "refused": ended(error="refused"),
     "lost": ended(Reason.AUTHORIZATION_LOST.value),

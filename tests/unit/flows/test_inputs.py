@@ -171,7 +171,11 @@ def test_the_same_cluster_gives_the_same_digest(world: World) -> None:
 
 
 @pytest.mark.spec("C12")
-@pytest.mark.parametrize("member", [{"displayName": "CRM"}, {"description": "…"}, {"suspend": True}], ids=str)
+@pytest.mark.parametrize(
+    "member",
+    [{"displayName": "CRM"}, {"description": "…"}, {"suspend": True}, {"allowedNamespaces": {"selector": {}}}],
+    ids=str,
+)
 def test_prose_and_the_switch_fetch_no_token(world: World, member: dict[str, Any]) -> None:
     assert digest(world, spec(**member)) == digest(world, spec())
 

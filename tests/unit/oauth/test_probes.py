@@ -199,20 +199,34 @@ def test_a_follow_up_chooses_one_item_and_learns_from_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given_", "status", "body"),
+    ("given_", "status", "body", "reason"),
     [
-        pytest.param({}, 200, TWO, id="two items and no wish"),
-        pytest.param({"tenant": "nobody"}, 200, TWO, id="a wish that none fulfils"),
-        pytest.param({"tenant": "acme"}, 403, TWO, id="an answer that failed"),
-        pytest.param({"tenant": "acme"}, 200, b"<html>", id="an answer that is no JSON"),
-        pytest.param({"tenant": "acme"}, 200, b"[]", id="no item"),
+        pytest.param({}, 200, TWO, Reason.TENANT_NOT_CHOSEN, id="two items and no wish"),
+        pytest.param({"tenant": "nobody"}, 200, TWO, Reason.TENANT_NOT_CHOSEN, id="a wish that none fulfils"),
+        pytest.param({"tenant": "acme"}, 200, b"[]", Reason.TENANT_NOT_CHOSEN, id="no item"),
+        pytest.param({"tenant": "acme"}, 200, b"{}", Reason.PROVIDER_ANSWER_INVALID, id="no list"),
+        pytest.param({"tenant": "acme"}, 403, TWO, Reason.PROVIDER_ANSWER_INVALID, id="an answer that failed"),
+        pytest.param({"tenant": "acme"}, 200, b"<html>", Reason.PROVIDER_ANSWER_INVALID, id="no JSON"),
+        pytest.param({"tenant": "acme"}, 503, TWO, Reason.PROVIDER_UNAVAILABLE, id="a product that is down"),
+        pytest.param({"tenant": "acme"}, 429, TWO, Reason.PROVIDER_THROTTLED, id="a product that is busy"),
     ],
 )
 @pytest.mark.spec("C16")
-def test_a_follow_up_never_guesses(given_: dict[str, str], status: int, body: bytes) -> None:
+def test_a_follow_up_never_guesses(given_: dict[str, str], status: int, body: bytes, reason: Reason) -> None:
     with pytest.raises(ProviderError) as caught:
         follow_up(plan(**given_), SITES, status, body, host="api.atlassian.com")
-    assert caught.value.reason is Reason.PROVIDER_ANSWER_INVALID
+    assert caught.value.reason is reason
+
+
+@pytest.mark.spec("C11", "C16")
+def test_what_is_not_chosen_is_told_with_the_parameter_that_chooses() -> None:
+    with pytest.raises(ProviderError) as caught:
+        follow_up(plan(), SITES, 200, TWO, host="api.atlassian.com")
+    assert caught.value.hint == "Name one of them in spec.parameters: tenant."
+    constant = SITES.model_copy(update={"choose": {"/name": "nobody"}})
+    with pytest.raises(ProviderError) as caught:
+        follow_up(plan(), constant, 200, TWO, host="api.atlassian.com")
+    assert caught.value.reason is Reason.PROVIDER_ANSWER_INVALID, "nothing that a Connection could say"
 
 
 def test_what_is_learned_has_the_form_that_is_declared() -> None:

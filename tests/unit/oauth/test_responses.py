@@ -291,6 +291,12 @@ def test_scopes_that_were_not_granted_are_named(
     assert missing_scopes(plan, granted) == expected
 
 
+@pytest.mark.spec("C9", "C16")
+def test_a_wish_for_a_refresh_token_is_answered_by_one_and_not_by_its_name() -> None:
+    plan = client_plan(scopes={"default": ["Mail.Read", "offline_access"]})
+    assert missing_scopes(plan, ("Mail.Read",)) == ((), ())
+
+
 @pytest.mark.parametrize(
     ("status", "headers", "seconds"),
     [

@@ -81,7 +81,7 @@ def test_the_proof_of_the_client_can_have_other_names() -> None:
 
 @pytest.mark.spec("C16")
 def test_a_delete_with_the_bearer_token_has_no_body() -> None:
-    call = {"method": "DELETE", "token": "access", "parameter": None, "authentication": "bearer"}
+    call = {"method": "DELETE", "token": "access", "parameter": "", "authentication": "bearer"}
     (request,) = ask(call, authorizationFormat="Zoho-oauthtoken {access_token}")
     assert (request.method, request.url, request.body) == ("DELETE", URL, b"")
     assert request.headers["Authorization"] == "Zoho-oauthtoken at"

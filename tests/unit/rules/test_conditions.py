@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from lanyard.errors import MESSAGE_LIMIT, LanyardError
-from lanyard.reasons import CATALOGUE, Condition, Reason
+from lanyard.reason_texts import CATALOGUE
+from lanyard.reasons import Condition, Reason
 from lanyard.rules.conditions import Change, Verdict, changes, fails, holds, merged, said, summary
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

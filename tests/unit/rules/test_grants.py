@@ -228,10 +228,11 @@ def test_a_grant_is_refreshed(rotation: dict[str, Any], grant: dict[str, Any], b
     assert before - 12 * MINUTE <= found <= before
 
 
-@pytest.mark.parametrize("expires_at", [None, NOW + HOUR], ids=["a token without an end", "one with an end"])
-def test_without_a_refresh_token_nothing_is_done_before_the_expiry(expires_at: datetime | None) -> None:
-    grant = replace(GRANT, refresh_token=None, expires_at=expires_at)
-    assert due_at(grant, FIXED, MINUTE, "uid") == expires_at
+def test_without_a_refresh_token_its_end_is_told_ahead_and_one_without_an_end_has_nothing_to_tell() -> None:
+    grant = replace(GRANT, refresh_token=None)
+    assert due_at(grant, FIXED, MINUTE, "uid") == due_at(GRANT, FIXED, MINUTE, "uid")
+    assert due_at(replace(grant, expires_at=None), FIXED, MINUTE, "uid") is None
+    assert step(FIXED, refresh_token=None) == Hold(NOW + HOUR, Reason.NO_REFRESH_TOKEN)
 
 
 def test_a_token_without_an_end_and_without_a_refresh_token_is_good_for_ever() -> None:

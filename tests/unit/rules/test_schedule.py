@@ -6,7 +6,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lanyard.errors import LanyardError, ProviderError
-from lanyard.reasons import CATALOGUE, Reason, Retry
+from lanyard.reason_texts import CATALOGUE
+from lanyard.reasons import Reason, Retry
 from lanyard.rules.schedule import AT_ONCE, JITTER_SHARE, LEAST_MARGIN, Backoff, Repairs, fraction, refresh_at, retry_at
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lanyard.errors import LanyardError, ProviderError, PublishError, SourceError, SpecError
-from lanyard.reasons import CATALOGUE, Condition, Reason
+from lanyard.reason_texts import CATALOGUE
+from lanyard.reasons import Condition, Reason
 from lanyard.rules.conditions import changes
 from lanyard.rules.status import Consented, View, Window, connection_status, counted, moment
 

@@ -128,6 +128,12 @@ def _failure(standing: Ended, reason: str) -> tuple[str, str, str]:
                 f"{seen} This Connection expects {standing.expected_account}.",
                 ("Sign out at the provider, or use a private window, and authorize again with the expected account."),
             )
+        case Reason.ACCOUNT_UNKNOWN.value:
+            return (
+                "Nobody was named",
+                f"The provider did not say who signed in. This Connection expects {standing.expected_account}.",
+                "Authorize again. If it happens again, the owner of the Connection removes spec.auth.expectedAccount.",
+            )
         case Reason.AUTHORIZATION_EXPIRED.value | Reason.AUTHORIZATION_LOST.value:
             return (
                 "That took too long",

@@ -9,7 +9,8 @@ from lanyard.api.connection import GRANT_METHODS
 from lanyard.api.meta import GROUP
 from lanyard.entry.plugin.explain import shown
 from lanyard.entry.plugin.faults import PluginError
-from lanyard.reasons import CATALOGUE, Reason
+from lanyard.reason_texts import CATALOGUE
+from lanyard.reasons import Reason
 
 KIND = f"connections.{GROUP}"
 NEVER_WRONG = frozenset({"Reconciling", "Stalled"})

@@ -8,7 +8,8 @@ import click
 from lanyard.entry.plugin import screen
 from lanyard.entry.plugin.faults import ExitCode, PluginError
 from lanyard.entry.plugin.options import output
-from lanyard.reasons import CATALOGUE, Reason
+from lanyard.reason_texts import CATALOGUE
+from lanyard.reasons import Reason
 
 
 @click.command()

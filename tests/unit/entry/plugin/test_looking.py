@@ -10,7 +10,8 @@ import yaml
 from lanyard.api.schema import KINDS, crd
 from lanyard.connectors.loader import from_object, load_catalogue
 from lanyard.entry.plugin.times import told
-from lanyard.reasons import CATALOGUE, Reason
+from lanyard.reason_texts import CATALOGUE
+from lanyard.reasons import Reason
 from support.scripted_kubectl import NOW, ScriptedKubectl, condition, connection, forbidden, listed
 
 pytestmark = pytest.mark.spec("K7")

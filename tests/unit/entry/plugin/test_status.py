@@ -10,7 +10,8 @@ import yaml
 from lanyard.entry.plugin.conditions import Condition as Seen
 from lanyard.entry.plugin.conditions import halves, next_step
 from lanyard.errors import LanyardError
-from lanyard.reasons import CATALOGUE, Reason
+from lanyard.reason_texts import CATALOGUE
+from lanyard.reasons import Reason
 from support.scripted_kubectl import ScriptedKubectl, condition, connection, forbidden, listed
 
 pytestmark = pytest.mark.spec("C4", "K7")
