@@ -83,7 +83,7 @@ class ApiOutage:
 
 @dataclass(frozen=True)
 class Kill:
-    """SIGKILL before or after an effect, counted from now (0: at once); the next process starts `down` seconds later."""
+    """SIGKILL before or after an effect, counted from now (0: at once); `down` is seconds until the next process."""
 
     steps: int
     down: float
@@ -128,7 +128,12 @@ class Drop:
     """The workload Secret is deleted."""
 
 
-Deed = Mishaps | Outage | Slips | ApiOutage | Kill | TakeOver | Jump | Grant | Revoke | Asked | Suspend | Drop
+@dataclass(frozen=True)
+class Nothing:
+    """Time passes."""
+
+
+Deed = Nothing | Mishaps | Outage | Slips | ApiOutage | Kill | TakeOver | Jump | Grant | Revoke | Asked | Suspend | Drop
 
 
 @dataclass(frozen=True)
@@ -299,6 +304,8 @@ class Week:
 
     async def _do(self, deed: Deed) -> None:
         match deed:
+            case Nothing():
+                pass
             case Mishaps(kinds):
                 self._mishaps.extend(kinds)
             case Outage(kind, seconds):

@@ -12,7 +12,9 @@ from lanyard.clients.kube import Page
 from lanyard.errors import KubernetesError, KubernetesStatus, SteppedBackError
 
 Object = dict[str, Any]
-PATH = re.compile(r"(?P<group>/api/v1|/apis/[^/]+/[^/]+)(/namespaces/(?P<place>[^/]+))?/(?P<plural>[^/]+)(/(?P<name>[^/]+))?")
+PATH = re.compile(
+    r"(?P<group>/api/v1|/apis/[^/]+/[^/]+)(/namespaces/(?P<place>[^/]+))?/(?P<plural>[^/]+)(/(?P<name>[^/]+))?"
+)
 BOOKMARK_EVERY = 60.0
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from lanyard.clients.http import Answer
 from lanyard.flows.keys import Key
-from lanyard.reasons import CATALOGUE, Reason, Retry
+from lanyard.reason_texts import CATALOGUE
+from lanyard.reasons import Reason, Retry
 from lanyard.rules.grants import LAST_MOMENT, Stored
 from lanyard.rules.status import moment
 from lanyard.stores.grants import FIELD, GrantStore
@@ -178,8 +179,9 @@ class Judge:
         one, other = before.intent, after.intent
         assert one is not None
         assert other is not None
-        is_over = self._week.now() >= one.not_after or one.generation != before.grant.generation
-        if one.id != other.id and not is_over and not self._week.jumped_lately():
+        now = self._week.now()
+        both_live = now < min(one.not_after, other.not_after) and one.generation == before.grant.generation
+        if one.id != other.id and both_live and not self._week.jumped_lately():
             self._blame("two intents live at a time")
 
     # the operator's side
@@ -194,9 +196,13 @@ class Judge:
             return
         status = record.parsed_status()
         ready = _condition(status, "Ready")
-        waits = ready is not None and ready["status"] == "False" and (
-            ready["reason"] in {"Suspended", "TokenExpired"}
-            or CATALOGUE[Reason(ready["reason"])].retry in {Retry.CONSENT, Retry.ON_CHANGE}
+        waits = (
+            ready is not None
+            and ready["status"] == "False"
+            and (
+                ready["reason"] in {"Suspended", "TokenExpired"}
+                or CATALOGUE[Reason(ready["reason"])].retry in {Retry.CONSENT, Retry.ON_CHANGE}
+            )
         )
         if not waits and not (self._week.suspended or "expiresAt" not in status):
             self._blame(f"nothing is to come, and the status says {ready}")

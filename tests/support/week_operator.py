@@ -114,7 +114,11 @@ class ModelOperator:
             ("/api/v1/secrets", PublishedSecrets(self.world), published),
             ("/api/v1/namespaces", Namespaces(self.world), ""),
             (f"/api/v1/namespaces/{system}/secrets", StoredGrants(self.world), GRANT_LABEL),
-            (f"/api/v1/namespaces/{exchange}/secrets", OpenConsents(self.world), f"{CONSENT_LABEL} in (answered,claimed)"),
+            (
+                f"/api/v1/namespaces/{exchange}/secrets",
+                OpenConsents(self.world),
+                f"{CONSENT_LABEL} in (answered,claimed)",
+            ),
         ]
         return [Reflector(self.kube, path, mirror, selector=text, clock=time) for path, mirror, text in found]
 
@@ -143,6 +147,7 @@ class ModelOperator:
                 await flows.authorizer.reconcile(key, self.queue)
             elif key.what is What.CONNECTION:
                 await flows.connect.reconcile(key, self.queue)
+                await flows.verify.reconcile(key, self.queue)
                 self._week.judge.after_pass(self, key)
             else:
                 await flows.inspect.reconcile(key, self.queue)

@@ -67,7 +67,7 @@ class Issued:
 
 @dataclass(frozen=True)
 class Habits:
-    """`life` and `grace` in seconds. `told_life` False where the answers do not name it; `never`: tokens do not expire."""
+    """`life`, `grace` in seconds. `told_life` False where the answers do not name it; `never`: tokens do not expire."""
 
     habit: Habit
     life: float

@@ -5,7 +5,7 @@ the story of a week, `support.week_judge` watches it, and at its end a calm lets
 """
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from support.virtual_time import run_virtually
@@ -18,6 +18,7 @@ from support.week import (
     Jump,
     Kill,
     Mishaps,
+    Nothing,
     Outage,
     Revoke,
     Setting,
@@ -80,14 +81,44 @@ waits = st.one_of(
     st.builds(lambda seconds: {"seconds": seconds}, st.sampled_from([0.0, 0.05, 0.3, 2.0, 30.0])),
     st.builds(lambda lives: {"lives": lives}, st.sampled_from([0.1, 0.5, 0.9, 1.3])),
 )
-steps = st.lists(st.builds(lambda deed, wait: Step(deed, **wait), deeds, waits), max_size=14)
+steps = st.lists(st.builds(lambda deed, wait: Step(deed, **wait), deeds, waits), min_size=4, max_size=14)
+GRACE = Setting(Habits(Habit.GRACE, 8 * HOUR, grace=MINUTE), "rotatesWithGrace")
 
 
-@pytest.mark.spec("C+1", "C+2", "C7")
-@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
-@given(all_settings(), steps)
-def test_whatever_happens_in_a_week_no_grant_is_lost_that_could_be_kept(setting: Setting, story: list[Step]) -> None:
+def tell(setting: Setting, story: list[Step]) -> None:
     async def week() -> None:
         await Week(setting).run(story)
 
     run_virtually(week())
+
+
+@pytest.mark.spec("C7", "C+1", "C+2")
+@pytest.mark.timeout(600)  # a story that fails is made short before it is shown
+@settings(
+    max_examples=70,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate, Phase.shrink],
+)
+@given(all_settings(), steps)
+def test_whatever_happens_in_a_week_no_grant_is_lost_that_could_be_kept(setting: Setting, story: list[Step]) -> None:
+    tell(setting, story)
+
+
+@pytest.mark.spec("C+1")
+@pytest.mark.parametrize(
+    ("setting", "story"),
+    [
+        (GRACE, [Step(Mishaps((Mishap.DROPPED, Mishap.UNREACHABLE, Mishap.DENIED)))]),
+        (GRACE, [Step(Mishaps((Mishap.DROPPED, *[Mishap.FAILED] * 5)))]),
+        (Setting(Habits(Habit.REVOKES, HOUR), "rotates"), [Step(Mishaps((Mishap.THROTTLED,))), Step(Grant())]),
+    ],
+    ids=[
+        "an answer that was lost is not forgotten when the next request did not even leave",
+        "the time in which a token may be sent again begins with the first request, not with the last",
+        "a provider that asks for a pause when a code is spent ends that consent and nothing else",
+    ],
+)
+def test_what_went_wrong_in_a_week_before(setting: Setting, story: list[Step]) -> None:
+    tell(setting, [*story, Step(Nothing(), lives=2.5)])
