@@ -232,8 +232,10 @@ def test_whoever_asks_gets_a_new_token_at_once_and_one_only(
 
 
 @pytest.mark.spec("C5", "K2")
-def test_a_method_that_is_not_built_yet_says_so(operator: Any, cluster: Any) -> None:
-    cluster.connection("crm", connector="github", auth={"method": "deviceCode", "clientId": "app"})
+def test_a_method_that_its_connector_only_names_says_so(operator: Any, cluster: Any) -> None:
+    name = f"{cluster.namespace}-sketch"
+    cluster.apply("Connector", name, {"methods": [{"name": "deviceCode"}, {"name": "bearerToken"}]})
+    cluster.connection("crm", connector=name, auth={"method": "deviceCode", "clientId": "app"})
     found = cluster.wait_reason("crm", "MethodNotAvailable")
     assert reason_of(found, "Stalled") == "MethodNotAvailable"
     assert reason_of(found, "SpecValid") == "MethodNotAvailable"

@@ -30,7 +30,7 @@ from lanyard.flows.token_endpoint import Errand, TokenEndpoint, to_its_end, valu
 from lanyard.oauth.authorization import CallbackError, is_genuine
 from lanyard.oauth.grants import CodeGrant
 from lanyard.reasons import Reason
-from lanyard.rules.consent import Consent, Phase
+from lanyard.rules.consent import Consent, Outcome, Phase
 from lanyard.stores.consents import ConsentRecord, ConsentStore
 
 _log = logging.getLogger(__name__)
@@ -93,10 +93,10 @@ class Authorizer:
         stored is not lost: then only the record was not finished.
         """
         now = self._clock()
-        grant = await self._stored(held)
+        grant = await self._settlement.stored_of(held)
         if grant is not None:
             self._claims.pop(key, None)
-            await self._finish(held, Outcome(Reason.AUTHORIZED.value, grant.account))
+            await self._settlement.finish(held, Outcome(Reason.AUTHORIZED.value, grant.account))
             queue.at(key, now + LOOK_AGAIN)
             return
         until = self._claims.setdefault(key, now) + self._claim_life
@@ -105,18 +105,6 @@ class Authorizer:
             return
         del self._claims[key]
         await self._settlement.end(held, LanyardError(Reason.AUTHORIZATION_LOST))
-
-    async def _stored(self, held: ConsentRecord) -> Grant | None:
-        """The grant that this consent brought: one that is younger than its start, which was at least a person's click
-        before its end, so that the clocks of two nodes may differ by that. None when there is none, or none that opens.
-        """
-        if held.consent is None:
-            return None
-        try:
-            stored = await self._grants.read(held.uid, held.owner)
-        except LanyardError:
-            return None
-        return stored.grant if stored is not None and stored.grant.consented_at > held.consent.started_at else None
 
     async def _spend_alone(self, held: ConsentRecord) -> None:
         with self._settlement.spending(held):

@@ -32,7 +32,6 @@ from lanyard.oauth.grants import DeviceGrant
 from lanyard.oauth.responses import Token
 from lanyard.reasons import Reason
 from lanyard.rules.consent import Consent, Device, Outcome, Phase, approval_of
-from lanyard.rules.status import moment
 from lanyard.stores.consents import ConsentRecord, ConsentStore, record_name
 
 WEATHER = frozenset(
@@ -71,7 +70,6 @@ class DeviceAuthorizer:
         clock: Callable[[], datetime],
     ) -> None:
         self._kube = kube
-        self._world = world
         self._consents = consents
         self._settlement = settlement
         self._finalizers = finalizers
@@ -104,9 +102,11 @@ class DeviceAuthorizer:
     async def _round(self, key: Key, held: ConsentRecord, consent: Consent, device: Device) -> datetime | None:
         """When to look again, None when the record is done; LanyardError when it is to end."""
         now = self._clock()
-        if held.name not in self._rounds and self._is_stored(held, consent):
+        is_taken_up = held.name not in self._rounds and held.phase is Phase.SHOWN
+        grant = await self._settlement.stored_of(held) if is_taken_up else None
+        if grant is not None:
             # Its code is spent, and some providers end the grant of one that comes again.
-            await self._settlement.finish(held, Outcome(Reason.AUTHORIZED.value))
+            await self._settlement.finish(held, Outcome(Reason.AUTHORIZED.value, grant.account))
             return None
         if now >= device.ends_at:
             raise LanyardError(Reason.AUTHORIZATION_EXPIRED)
@@ -208,15 +208,6 @@ class DeviceAuthorizer:
         interval = backed_off(current.interval)
         pause = max(interval, timedelta(seconds=error.retry_after or 0))
         return Round(interval, self._clock() + pause, doubtful)
-
-    def _is_stored(self, held: ConsentRecord, consent: Consent) -> bool:
-        """Whether the Connection has a grant since this consent began: the process that stored it has ended before it
-        could say so.
-        """
-        record = self._settlement.record_of(held) if held.phase is Phase.SHOWN else None
-        grant = self._world.grant_of(record.key, record.uid) if record is not None else None
-        consented = moment(grant.consented) if grant is not None else None
-        return consented is not None and consented >= consent.started_at
 
     async def _hold_approved(self, record: Record, held: ConsentRecord, consent: Consent) -> None:
         """Nobody comes back to the gateway, so the approval is looked at here, before every poll."""

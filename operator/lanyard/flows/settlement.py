@@ -136,6 +136,18 @@ class Settlement:
             # The page says "almost there" until the record goes; the Connection itself tells how it ended.
             _log.warning("outcome not written", extra={"record": held.name, "status": error.code})
 
+    async def stored_of(self, held: ConsentRecord) -> Grant | None:
+        """The grant that this consent brought: one that is younger than its start, which was at least a person's click
+        before its end, so that the clocks of two nodes may differ by that. None when there is none, or none that opens.
+        """
+        if held.consent is None:
+            return None
+        try:
+            stored = await self._grants.read(held.uid, held.owner)
+        except LanyardError:
+            return None
+        return stored.grant if stored is not None and stored.grant.consented_at > held.consent.started_at else None
+
     async def _grant(self, errand: Errand, consent: Consent, resolved: Mapping[str, Resolved], token: Token) -> Grant:
         """Where the product swaps the first token for one that lasts, that is done first."""
         learned = {**learned_of(errand.plan, "callback", consent.callback), **token.learned}
