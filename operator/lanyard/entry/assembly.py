@@ -131,7 +131,6 @@ def assemble(
         )
         device = DeviceAuthorizer(
             kube=kube,
-            world=world,
             consents=records,
             settlement=settlement,
             finalizers=finalizers,

@@ -26,7 +26,7 @@ from lanyard.flows.resolve import Resolved
 from lanyard.flows.settlement import Settlement
 from lanyard.flows.sweep import object_path
 from lanyard.flows.token_endpoint import Errand, TokenEndpoint, to_its_end
-from lanyard.flows.world import Record, World
+from lanyard.flows.world import Record
 from lanyard.oauth.device import INTERVAL, Poll, backed_off, next_interval
 from lanyard.oauth.grants import DeviceGrant
 from lanyard.oauth.responses import Token
@@ -62,7 +62,6 @@ class DeviceAuthorizer:
         self,
         *,
         kube: Kube,
-        world: World,
         consents: ConsentStore,
         settlement: Settlement,
         finalizers: Finalizers,

@@ -11,14 +11,16 @@ from lanyard.errors import KubernetesError, KubernetesStatus, LanyardError, Prov
 from lanyard.flows.authorize_device import DeviceAuthorizer
 from lanyard.flows.keys import Key, What
 from lanyard.flows.token_endpoint import Errand, Waiting
-from lanyard.flows.world import GrantSeen, Record, World
+from lanyard.flows.world import Record
 from lanyard.oauth.device import DeviceCode, Poll
 from lanyard.oauth.responses import Token
 from lanyard.reasons import Reason
 from lanyard.rules.consent import Consent, Device, Outcome, Phase
+from lanyard.rules.grants import Grant
 from lanyard.sensitive import Sensitive
 from lanyard.stores.consents import ConsentRecord, record_name
 from support.plans import connection, device_plan
+from support.stored import grant
 
 pytestmark = pytest.mark.spec("C5")
 
@@ -72,15 +74,15 @@ class Stage:
     ended: list[Reason] = field(default_factory=list)
     finished: list[Outcome] = field(default_factory=list)
     next_at: datetime | None = None
+    stored: Grant | None = None
     inside: int = 0
 
     def __post_init__(self) -> None:
-        self.world = World(wake=lambda _: None, sources_of=lambda _key, _spec: ())
         self.record = Record(CRM, "uid", 1, b"{}", b"{}")
         self.errand = Errand(self.record, connection(clientId="client", method="deviceCode"), device_plan())
         around: Any = self
         self.authorizer = DeviceAuthorizer(
-            kube=around, world=self.world, consents=around, settlement=around, finalizers=around, endpoint=around,
+            kube=around, consents=around, settlement=around, finalizers=around, endpoint=around,
             clock=lambda: self.now,
         )  # fmt: skip
 
@@ -114,6 +116,9 @@ class Stage:
 
     def record_of(self, _held: ConsentRecord) -> Record:
         return self.record
+
+    async def stored_of(self, _held: ConsentRecord) -> Grant | None:
+        return self.stored
 
     def agreed(self, _held: ConsentRecord, _consent: Consent) -> Errand:
         if self.refused is not None:
@@ -281,27 +286,15 @@ async def test_a_refused_code_is_lost_only_where_a_token_may_have_been_on_its_wa
     assert stage.ended == [expected]
 
 
-@pytest.mark.parametrize(
-    ("consented", "polled"),
-    [
-        pytest.param(NOW + seconds(30), False, id="since this consent began"),
-        pytest.param(NOW - seconds(30), True, id="before this consent began"),
-    ],
-)
 @pytest.mark.spec("C+1")
-async def test_a_code_whose_grant_is_stored_is_not_polled_again(consented: datetime, polled: bool) -> None:
-    stage = Stage(answers=[TOKEN])
-    stage.world.grants[CRM] = (GrantSeen("g", "uid", consented.isoformat(), "", ""),)
-    due = await stage.look(shown())
-    assert due == (NOW + seconds(5) if polled else None)
-    if due is not None:
-        await stage.look(shown(), after=5)
-    assert (len(stage.polls), len(stage.finished)) == ((1, 0) if polled else (0, 1))
+async def test_a_code_whose_grant_is_stored_is_not_polled_again() -> None:
+    stage = Stage(answers=[TOKEN], stored=grant(account="bot"))
+    assert await stage.look(shown()) is None
+    assert (stage.polls, stage.finished) == ([], [Outcome("Authorized", "bot")])
 
 
 async def test_a_grant_of_another_consent_leaves_one_alone_that_has_no_code_yet() -> None:
-    stage = Stage(code=fetched())
-    stage.world.grants[CRM] = (GrantSeen("g", "uid", (NOW + seconds(1)).isoformat(), "", ""),)
+    stage = Stage(code=fetched(), stored=grant())
     await stage.look(requested(), after=2)
     assert (len(stage.written), stage.finished) == (1, [])
 
