@@ -28,6 +28,7 @@ class Agreement:
     connector: Object
     code: str
     browser_hash: str
+    approved_by: str
 
     @property
     def record(self) -> str:
@@ -35,8 +36,8 @@ class Agreement:
         return record_name(self.browser_hash)
 
 
-def agreement(connection: Object, connector: Object, code: str) -> Agreement:
-    return Agreement(connection, connector, code, secrets.token_hex(20))
+def agreement(connection: Object, connector: Object, code: str, approved_by: str) -> Agreement:
+    return Agreement(connection, connector, code, secrets.token_hex(20), approved_by)
 
 
 def agree(
@@ -67,7 +68,7 @@ async def _write(store: ConsentStore, one: Agreement, redirect_uri: Callable[[st
         state_hash="0" * 64,
         code_verifier=code_verifier(secrets.token_bytes(32)),
         spec_generation=metadata["generation"],
-        approved_by="ada",
+        approved_by=one.approved_by,
         started_at=now,
     )
     record = await store.create(

@@ -124,6 +124,10 @@ class Ground:
         self._effects = effects
         self._start_operator = start_operator
         self._agree = agree
+        # An approval names the one who writes it.
+        question = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        review = client.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", json=question).json()
+        self._me = review["status"]["userInfo"]["username"]
         self._operator = start_operator()
 
     def cluster(self, case: Case) -> Cluster:
@@ -205,7 +209,10 @@ class Ground:
         for case in cases:
             here = self.cluster(case)
             connector = here.get("Connector", connector_name(case.policy))
-            agreements.append(agreement(here.get("Connection", "crm"), connector, self.provider.code(case.place)))
+            agreed = agreement(here.get("Connection", "crm"), connector, self.provider.code(case.place), self._me)
+            approval = {"lanyard.dev/consent": f"{agreed.browser_hash}.{self._me}"}
+            here.merge("Connection", "crm", {"metadata": {"annotations": approval}})
+            agreements.append(agreed)
             case.record = agreements[-1].record
             self._effects.know(case.record, case.place)
         self._agree(agreements)

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from lanyard.api.connection import ConnectionSpec
-from lanyard.api.meta import REFRESH_ANNOTATION
+from lanyard.api.meta import CONSENT_ANNOTATION, REFRESH_ANNOTATION
 from lanyard.connectors.loader import from_object
 from lanyard.connectors.selection import pinned, plan_for
 from lanyard.flows.keys import Key, What
@@ -394,8 +394,10 @@ class Week:
             started_at=self.now(),
         )
         store = ConsentStore(self._gateway_kube(), SETTINGS.exchange_namespace, lambda: self.ring)
+        browser = f"browser-of-somebody-{next(self._numbers)}"
+        self._change({"metadata": {"annotations": {CONSENT_ANNOTATION: f"{browser}.ada"}}})
         started = await store.create(
-            f"browser-{next(self._numbers)}",
+            browser,
             uid=UID, owner=OWNER, consent=consent, expires_at=self.now() + timedelta(minutes=10), now=self.now(),
         )  # fmt: skip
         answered = consent.answered(now=self.now(), code=Sensitive(self.provider.code()), callback={})

@@ -138,6 +138,7 @@ def assemble(
             clock=clock,
         )
         authorizer = Authorizer(
+            kube=kube,
             consents=records,
             settlement=settlement,
             device=device,

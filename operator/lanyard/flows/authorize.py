@@ -1,7 +1,7 @@
 """Spend the answer to a consent: from a code to a stored grant (DESIGN 4, Consent).
 
 1. the record: answered by the provider, and fresh enough; one that somebody claimed and never finished is lost
-2. its Connection is still what a person agreed to
+2. its Connection is still what a person agreed to, and still approves this browser
 3. the credentials are resolved and the answer is genuine: up to here nothing is spent
 4. the Connection gets its finalizer, then the record is claimed, on the version that was read: a code works once
 5. the code is exchanged; where the product swaps that token for one that lasts, that too
@@ -17,9 +17,11 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
+from lanyard.clients.kube import Kube
 from lanyard.connectors.fields import CLIENT_SECRET
 from lanyard.connectors.selection import Plan
 from lanyard.errors import KubernetesError, LanyardError, SteppedBackError
+from lanyard.flows.approval import hold_approved
 from lanyard.flows.authorize_device import DeviceAuthorizer
 from lanyard.flows.finalizer import Finalizers
 from lanyard.flows.keys import Key
@@ -44,6 +46,7 @@ class Authorizer:
     def __init__(
         self,
         *,
+        kube: Kube,
         consents: ConsentStore,
         settlement: Settlement,
         device: DeviceAuthorizer,
@@ -53,6 +56,7 @@ class Authorizer:
         claim_life: timedelta,
         clock: Callable[[], datetime],
     ) -> None:
+        self._kube = kube
         self._consents = consents
         self._settlement = settlement
         self._device = device
@@ -114,6 +118,7 @@ class Authorizer:
         """Steps 2 to 8."""
         try:
             consent, code, errand = self._asked(held)
+            await hold_approved(self._kube, errand.record, held, consent)
             resolved = await self._endpoint.credentials(errand)
             _hold_genuine(errand.plan, consent, resolved)
             await self._finalizers.add(errand.record)

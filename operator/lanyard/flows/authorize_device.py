@@ -16,23 +16,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from lanyard.api.meta import CONSENT_ANNOTATION
 from lanyard.clients.kube import Kube
-from lanyard.errors import KubernetesError, LanyardError, ProviderError, SteppedBackError
+from lanyard.errors import LanyardError, ProviderError, SteppedBackError
+from lanyard.flows.approval import hold_approved
 from lanyard.flows.finalizer import Finalizers
 from lanyard.flows.keys import Key
 from lanyard.flows.queue import WorkQueue
 from lanyard.flows.resolve import Resolved
 from lanyard.flows.settlement import Settlement
-from lanyard.flows.sweep import object_path
 from lanyard.flows.token_endpoint import Errand, TokenEndpoint, to_its_end
-from lanyard.flows.world import Record
 from lanyard.oauth.device import INTERVAL, LONGEST_INTERVAL, Poll, backed_off, next_interval
 from lanyard.oauth.grants import DeviceGrant
 from lanyard.oauth.responses import Token
 from lanyard.reasons import Reason
-from lanyard.rules.consent import Consent, Device, Outcome, Phase, approval_of
-from lanyard.stores.consents import ConsentRecord, ConsentStore, record_name
+from lanyard.rules.consent import Consent, Device, Outcome, Phase
+from lanyard.stores.consents import ConsentRecord, ConsentStore
 
 WEATHER = frozenset(
     {
@@ -169,7 +167,7 @@ class DeviceAuthorizer:
         record = errand.record
         if device.code is None:
             raise LanyardError(Reason.STATE_INVALID, name=held.name)
-        await self._hold_approved(record, held, consent)
+        await hold_approved(self._kube, record, held, consent)
         with self._settlement.spending(held):
             try:
                 resolved = await self._endpoint.credentials(errand)
@@ -208,16 +206,3 @@ class DeviceAuthorizer:
         interval = backed_off(current.interval)
         pause = max(interval, timedelta(seconds=error.retry_after or 0))
         return Round(interval, self._clock() + pause, doubtful)
-
-    async def _hold_approved(self, record: Record, held: ConsentRecord, consent: Consent) -> None:
-        """Nobody comes back to the gateway, so the approval is looked at here, before every poll."""
-        try:
-            metadata = (await self._kube.get(object_path(record.key), metadata_only=True))["metadata"]
-        except KubernetesError as error:
-            if error.code != 404:
-                raise
-            raise LanyardError(Reason.AUTHORIZATION_OUTDATED) from None
-        approval = approval_of((metadata.get("annotations") or {}).get(CONSENT_ANNOTATION))
-        fits = approval is not None and (record_name(approval.hash), approval.user) == (held.name, consent.approved_by)
-        if metadata["uid"] != record.uid or not fits:
-            raise LanyardError(Reason.AUTHORIZATION_OUTDATED)
