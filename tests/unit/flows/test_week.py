@@ -95,7 +95,7 @@ def tell(setting: Setting, story: list[Step]) -> None:
 @pytest.mark.spec("C7", "C+1", "C+2")
 @pytest.mark.timeout(600)  # a story that fails is made short before it is shown
 @settings(
-    max_examples=70,
+    max_examples=120,
     derandomize=True,
     deadline=None,
     suppress_health_check=list(HealthCheck),
@@ -112,11 +112,16 @@ def test_whatever_happens_in_a_week_no_grant_is_lost_that_could_be_kept(setting:
     [
         (GRACE, [Step(Mishaps((Mishap.DROPPED, Mishap.UNREACHABLE, Mishap.DENIED)))]),
         (GRACE, [Step(Mishaps((Mishap.DROPPED, *[Mishap.FAILED] * 5)))]),
+        (
+            Setting(Habits(Habit.FIXED, 90.0), "fixed"),
+            [Step(Asked(), seconds=2.0) for _ in range(8)] + [Step(Asked(), due=-1.0), Step(Nothing(), lives=1.0)],
+        ),
         (Setting(Habits(Habit.REVOKES, HOUR), "rotates"), [Step(Mishaps((Mishap.THROTTLED,))), Step(Grant())]),
     ],
     ids=[
         "an answer that was lost is not forgotten when the next request did not even leave",
         "the time in which a token may be sent again begins with the first request, not with the last",
+        "a wish that is put off does not keep a due token from being replaced",
         "a provider that asks for a pause when a code is spent ends that consent and nothing else",
     ],
 )
