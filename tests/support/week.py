@@ -165,6 +165,7 @@ class ApiWeather:
     slips: deque[tuple[Aim, int, Slip]] = field(default_factory=deque)
     bad_at: float = 0.0
     """When it was last bad."""
+    writes: list[tuple[str, str]] = field(default_factory=list)
 
     async def travel(self, verb: str, path: str, act: Callable[[], Any], step: Callable[[], Awaitable[None]]) -> Any:
         await step()
@@ -182,6 +183,8 @@ class ApiWeather:
         if slip is Slip.MEDDLED and path in self.cluster.objects:
             self.cluster.merge(path, {"metadata": {"annotations": {"somebody": str(self.cluster.version)}}})
         result = act()
+        if verb not in {"GET", "LIST", "WATCH"}:
+            self.writes.append((verb, path))
         await step()
         if slip is Slip.LOST:
             raise refused(0)

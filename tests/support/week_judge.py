@@ -172,8 +172,15 @@ class Judge:
         self.kept |= {after.grant.access_token.reveal(), _refresh_token(after)}
         if before is not None and before.intent is not None and after.intent is not None:
             self._look_at_intents(before, after)
+        if before is not None and self._is_older(after, before):
+            self.blame("what a newer consent brought is replaced by an older grant's token")
         if before is not None and after.grant.generation < before.grant.generation:
             self.blame("a grant is replaced by an older one")
+
+    def _is_older(self, after: Stored, before: Stored) -> bool:
+        one, other = self._family_of(after), self._family_of(before)
+        is_refresh = after.grant.consented_at == before.grant.consented_at
+        return is_refresh and one is not None and other is not None and one.number < other.number
 
     def _look_at_intents(self, before: Stored, after: Stored) -> None:
         one, other = before.intent, after.intent
@@ -245,6 +252,9 @@ class Judge:
 
     def _count_passes(self) -> None:
         now, allowed = self._week.time(), self._week.passes_an_hour
+        if self._week.api.bad_at > now - HOUR:
+            # Whoever has just begun to lead looks at each object first, every five seconds while there is no answer.
+            allowed += 720
         for operator in self._week.operators:
             lately = sum(at > now - HOUR for at in operator.passes[-1000:])
             if lately > allowed:

@@ -29,6 +29,7 @@ from support.week import (
     TakeOver,
     Week,
 )
+from support.week_judge import CONNECTION, STATE, WORKLOAD
 from support.week_provider import Habit, Habits, Mishap
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
@@ -115,10 +116,10 @@ def test_whatever_happens_in_a_week_no_grant_is_lost_that_could_be_kept(setting:
         (GRACE, [Step(Mishaps((Mishap.DROPPED, *[Mishap.FAILED] * 5)))]),
         (
             Setting(Habits(Habit.FIXED, 90.0), "fixed"),
-            [Step(Asked(), seconds=2.0) for _ in range(8)] + [Step(Asked(), due=-1.0), Step(Nothing(), lives=1.0)],
+            [Step(Asked(), seconds=10.0) for _ in range(30)],
         ),
         (ROTATES, [Step(Slips(Aim.STATE, 1, (Slip.REFUSED, Slip.UNSENT, Slip.BUSY, Slip.MEDDLED)))]),
-        (ROTATES, [Step(Nothing(), due=0.7), Step(ApiOutage(MINUTE))]),
+        (ROTATES, [Step(ApiOutage(MINUTE), due=0.4)]),
         (ROTATES, [Step(Slips(Aim.STATE, 1, (Slip.LOST,)))]),
         (ROTATES, [Step(Slips(Aim.STATE, 1, (Slip.REFUSED,) * 5)), Step(Grant(), due=0.2)]),
         (ROTATES, [Step(Mishaps((Mishap.DROPPED,)))]),
@@ -140,3 +141,20 @@ def test_whatever_happens_in_a_week_no_grant_is_lost_that_could_be_kept(setting:
 )
 def test_a_week_with_one_story_to_tell(setting: Setting, story: list[Step]) -> None:
     tell(setting, [*story, Step(Nothing(), lives=2.5)])
+
+
+@pytest.mark.spec("C7")
+def test_a_refresh_of_a_rotating_grant_takes_four_writes() -> None:
+    """Announce, keep, publish, report."""
+
+    async def week() -> None:
+        seen = Week(ROTATES)
+        await seen.run([Step(Nothing(), lives=10.0)])
+        refreshes = len(seen.judge.requests)
+        assert refreshes > 10
+        assert seen.api.writes.count(("PATCH", STATE)) == 2 * refreshes
+        assert seen.api.writes.count(("APPLY", WORKLOAD)) == refreshes
+        # Beside these: that there is no consent yet, and that there is one.
+        assert seen.api.writes.count(("APPLY", f"{CONNECTION}/status")) == refreshes + 2
+
+    run_virtually(week())
