@@ -168,7 +168,8 @@ class ApiWeather:
 
     async def travel(self, verb: str, path: str, act: Callable[[], Any], step: Callable[[], Awaitable[None]]) -> Any:
         await step()
-        await asyncio.sleep(API_LATENCY)
+        if verb != "WATCH":
+            await asyncio.sleep(API_LATENCY)
         slip = self._slip(verb, path)
         if self.time() < self.out_until or slip is not None:
             self.bad_at = self.time()
@@ -184,7 +185,8 @@ class ApiWeather:
         await step()
         if slip is Slip.LOST:
             raise refused(0)
-        await asyncio.sleep(API_LATENCY)
+        if verb != "WATCH":
+            await asyncio.sleep(API_LATENCY)
         return result
 
     def _slip(self, verb: str, path: str) -> Slip | None:
