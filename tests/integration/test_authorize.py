@@ -10,6 +10,8 @@ from support.cluster import conditions, message_of, reason_of, status_of
 from support.consenting import Team
 from support.granted import grants, refresh, refreshed_at, works
 
+ASK = {"metadata": {"annotations": {"lanyard.dev/refresh": "2030-01-01T00:00:00Z"}}}
+
 
 @pytest.fixture(scope="module")
 def gateway(gateway_process: Callable[..., Any], kubernetes: Any) -> Any:
@@ -85,9 +87,7 @@ def test_a_grant_that_is_revoked_at_the_provider_stops_and_a_new_consent_mends_i
     before = team.cluster.wait_ready("crm")
     uid = team.cluster.get("Secret", "crm-token")["metadata"]["uid"]
     assert team.oauth.end_grants(team.name) == 1
-    team.cluster.merge(
-        "Connection", "crm", {"metadata": {"annotations": {"lanyard.dev/refresh": "2030-01-01T00:00:00Z"}}}
-    )
+    team.cluster.merge("Connection", "crm", ASK)
     found = team.cluster.wait_reason("crm", "GrantRevoked", condition="Authorized")
     assert status_of(found, "Ready") == "True"
     asked = team.token_requests()
@@ -101,6 +101,24 @@ def test_a_grant_that_is_revoked_at_the_provider_stops_and_a_new_consent_mends_i
     )
     assert works(team)
     assert team.cluster.get("Secret", "crm-token")["metadata"]["uid"] == uid
+
+
+@pytest.mark.spec("C11", "C18")
+def test_where_the_product_refuses_the_last_token_too_ready_ends_with_the_grant(
+    make_team: Callable[..., Team], oauth: Any
+) -> None:
+    team = make_team(verification={"request": {"url": oauth.me_url}})
+    team.consent()
+    team.cluster.wait_ready("crm")
+    team.cluster.wait("Connection", "crm", lambda one: status_of(one, "Verified") == "True")
+    assert oauth.end_grants(team.name, tokens=True) == 2
+    team.cluster.merge("Connection", "crm", ASK)
+    found = team.cluster.wait_reason("crm", "GrantRevoked")
+    assert reason_of(found, "Stalled") == "GrantRevoked"
+    assert reason_of(found, "Verified") == "VerificationRefused"
+    team.consent()
+    team.cluster.wait_ready("crm")
+    assert works(team)
 
 
 @pytest.mark.spec("C11")

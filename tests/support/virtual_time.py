@@ -1,6 +1,7 @@
 """An event loop in which waiting takes no time: its clock jumps to whatever is due next."""
 
 import asyncio
+import heapq
 from collections.abc import Coroutine
 from typing import Any
 
@@ -16,6 +17,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._now
 
     def _run_once(self) -> None:
+        while self._scheduled and self._scheduled[0]._cancelled:
+            # Waiting for what comes after it would take real time.
+            self._timer_cancelled_count -= 1
+            heapq.heappop(self._scheduled)._scheduled = False
         if not self._ready and self._scheduled:
             self._now = max(self._now, self._scheduled[0]._when)
         super()._run_once()

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -67,6 +68,7 @@ class Connector:
     evidence: Evidence | None = field(default=None, compare=False)
 
 
+@cache
 def load_catalogue() -> Mapping[str, Connector]:
     """The built-in connectors by name, sorted; CatalogueError when a file is wrong."""
     folder = files("lanyard.connectors").joinpath("data")

@@ -85,7 +85,7 @@ def plan_for(spec: ConnectionSpec, connector: Connector, learned: Mapping[str, s
     proofs = (client_auth, refresh_auth) if method.name in GRANT_METHODS else (client_auth,)
     required, optional = secret_fields(method, proofs, spec)
     use = client_id_use(method, client_auth)
-    if method.name is Method.AUTHORIZATION_CODE and CLIENT_ID in spec.credentials:
+    if method.name in GRANT_METHODS and CLIENT_ID in spec.credentials:
         raise SpecError(Reason.CLIENT_ID_NOT_PLAIN, method=method.name)
     if use == "needed" and spec.auth.client_id is None:
         required = (*required, CLIENT_ID)
@@ -122,8 +122,11 @@ def plan_for(spec: ConnectionSpec, connector: Connector, learned: Mapping[str, s
 
 
 def pinned(plan: Plan) -> str:
-    """Digest of what a consent under way depends on: all that a token does, and the page at which it was begun."""
-    page = plan.method.authorization.model_dump_json() if plan.method.authorization is not None else ""
+    """Digest of what a consent under way depends on: all that a token does, and the page or the endpoint of the device
+    code at which it was begun.
+    """
+    begun_at = plan.method.authorization or plan.method.device
+    page = begun_at.model_dump_json() if begun_at is not None else ""
     return hashlib.sha256(f"{plan.connector.digest}\0{page}".encode()).hexdigest()[:16]
 
 

@@ -81,7 +81,8 @@ class HostLimits:
 
     def close(self, host: str, until: datetime) -> None:
         """The host asked for a pause (Retry-After): nobody else goes there before."""
-        entry = self._hosts[host]
+        # Codes are spent without a place of their own, so this may be the first word of the host.
+        entry = self._hosts.setdefault(host, _Host(host, 1, timedelta(0), used_at=until))
         if entry.closed_until is None or until > entry.closed_until:
             entry.closed_until = until
         # Kept, the places of the pause would all be taken at its end.

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from lanyard.connectors.parameters import host_matches
-from lanyard.connectors.selection import plan_for
+from lanyard.connectors.selection import Plan, plan_for
 from lanyard.errors import KubernetesError, LanyardError, ProviderError, SteppedBackError
 from lanyard.flows.acquire import Acquired, is_skewed
 from lanyard.flows.token_endpoint import Errand, TokenEndpoint, Waiting, to_its_end
@@ -77,7 +77,7 @@ class Refresher:
         store: GrantStore,
         adopter: Adopter,
         endpoint: TokenEndpoint,
-        redirect_uri: Callable[[str], str],
+        redirect_uri: Callable[[Plan], str],
         holder: str,
         intent_life: timedelta,
         clock: Callable[[], datetime],
@@ -132,7 +132,7 @@ class Refresher:
             if held is not None:
                 terms = Terms(
                     client_id=errand.spec.auth.client_id or "",
-                    redirect_uri=self._redirect_uri(plan.connector.name),
+                    redirect_uri=self._redirect_uri(plan),
                     token_hosts=frozenset((plan.token_host, *plan.connector.spec.former_hosts)),
                 )
                 return await self._adopter.adopt(held, record.uid, owner, terms, now=self._clock())
@@ -155,9 +155,10 @@ class Refresher:
         if grant.refresh_token is None:
             raise LanyardError(Reason.NO_REFRESH_TOKEN)
         resolved = await self._endpoint.credentials(errand)
+        earlier = stored.intent if stored.intent is not None and stored.intent.generation == grant.generation else None
         if step.intent_first:
             try:
-                stored = await self._write(record, replace(stored, intent=self._intent(grant)))
+                stored = await self._write(record, replace(stored, intent=self._intent(grant, earlier)))
             except KubernetesError as error:
                 if error.code in {404, 409}:
                     return None
@@ -166,19 +167,21 @@ class Refresher:
         try:
             token = await self._endpoint.token(errand, resolved, form)
         except ProviderError as error:
-            told = await self._failed(record, stored, step, error)
+            told = await self._failed(record, stored, earlier, step, error)
             if told is None:
                 return None
             raise told from None
         except (LanyardError, SteppedBackError):
             # Nothing was spent: credentials were to be looked up afresh and were not there, or the Lease was lost.
             if step.intent_first:
-                await self._settle(record, replace(stored, intent=None))
+                await self._settle(record, replace(stored, intent=earlier))
             raise
         kept = await self._kept(errand, stored, token)
         return _acquired(errand, kept.grant, skewed=is_skewed(token))
 
-    async def _failed(self, record: Record, stored: Stored, step: Ask, error: ProviderError) -> LanyardError | None:
+    async def _failed(
+        self, record: Record, stored: Stored, earlier: Intent | None, step: Ask, error: ProviderError
+    ) -> LanyardError | None:
         """Steps 6 and 7: what to tell, with the state Secret left as it must be found again. None when the grant that
         was ended is no longer the one that is stored.
         """
@@ -187,8 +190,9 @@ class Refresher:
             is_noted = await self._settle(record, replace(stored, intent=None, ended=reason))
             return LanyardError(reason) if is_noted else None
         if stored.intent is not None:
-            # Nobody is at it any more; whether it was spent is told by the intent that stays.
-            over = replace(stored.intent, not_after=self._clock()) if error.unanswered else None
+            # Nobody is at it any more; whether it was spent is told by the intent that stays. What was not spent this
+            # time may have been spent before.
+            over = replace(stored.intent, not_after=self._clock()) if error.unanswered else earlier
             await self._settle(record, replace(stored, intent=over))
         return error
 
@@ -244,9 +248,11 @@ class Refresher:
     async def _write(self, record: Record, stored: Stored) -> Stored:
         return await self._store.write(record.uid, owner_of(record), stored, now=self._clock())
 
-    def _intent(self, grant: Grant) -> Intent:
+    def _intent(self, grant: Grant, earlier: Intent | None) -> Intent:
+        """The provider's grace began with the first request that may have spent it."""
         now = self._clock()
-        return Intent(str(uuid.uuid4()), grant.generation, self._holder, now, now + self._intent_life)
+        started_at = earlier.started_at if earlier is not None else now
+        return Intent(str(uuid.uuid4()), grant.generation, self._holder, started_at, now + self._intent_life)
 
     def _left(self, errand: Errand, grant: Grant, trouble: LanyardError, until: datetime | None) -> Acquired:
         """What is at hand while there is nothing newer; LanyardError when that has expired."""

@@ -74,7 +74,7 @@ class Record:
     """The status that the API server took last, while it has not taken `status`."""
     refused: int = 0
     """Writes of the status that the API server refused in a row."""
-    verified: tuple[str, str] | None = None
+    verified: tuple[str, str, str] | None = None
     """Digest and version of what was published when the product was asked last whether it works, by this process."""
     declined: LanyardError | None = None
     """How the last consent ended, when it brought no grant."""
@@ -106,7 +106,7 @@ class World:
     spending: set[str] = field(default_factory=set)
     """uids of Connections whose code or refresh token is being spent now: their grant is about to change."""
     consents: set[Key] = field(default_factory=set)
-    """Records of consents that the provider has answered and that nobody has finished."""
+    """Records of consents with which the operator has something to do."""
     asset_versions: dict[Key, str] = field(default_factory=dict)
     """Version in the store that was seen last, by asset."""
     following: bool = False

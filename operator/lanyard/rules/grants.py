@@ -51,6 +51,8 @@ class Grant:
 class Intent:
     """Written before a refresh token is sent: who is about to spend which generation, and until when it may be under
     way. One that is still there when nobody holds it means that the answer is not known.
+
+    `started_at` is when the first request for this generation was sent whose answer is not known.
     """
 
     id: str

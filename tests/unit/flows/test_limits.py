@@ -151,6 +151,17 @@ def test_a_host_that_asked_for_a_pause_gets_nobody_before_its_end() -> None:
     assert door.enter(others[0], until) is None
 
 
+def test_a_host_may_ask_for_a_pause_before_anybody_had_a_place_there() -> None:
+    """Codes are spent ahead of all others, without one."""
+    door, (a,), until = Door(), keys(1), NOW + 60 * SECOND
+    door.limits.close(HOST, until)
+    door.limits.tidy(NOW)
+    refusal = door.enter(a)
+    assert isinstance(refusal, Later)
+    assert refusal.when is not None
+    assert refusal.when >= until
+
+
 def test_the_longer_of_two_pauses_counts() -> None:
     door, (a, b) = Door(concurrent=2), keys(2)
     door.enter(a)
