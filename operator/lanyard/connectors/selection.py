@@ -117,7 +117,7 @@ def plan_for(spec: ConnectionSpec, connector: Connector, learned: Mapping[str, s
         exchange_url=address.of(method.exchange.url) if method.exchange is not None else "",
         authorize_url=address.of(method.authorization.url) if method.authorization is not None else "",
         device_url=address.of(method.device.url) if method.device is not None else "",
-        host_is_tenants=any(_host_is_tenants(url, connector.spec.parameters) for url in _called(method)),
+        host_is_tenants=any(host_is_tenants(url, connector.spec.parameters) for url in _called(method)),
     )
 
 
@@ -233,7 +233,7 @@ def _called(method: MethodSpec) -> Iterator[str]:
             yield probe.request.url
 
 
-def _host_is_tenants(url: str, declared: Mapping[str, Parameter]) -> bool:
+def host_is_tenants(url: str, declared: Mapping[str, Parameter]) -> bool:
     """True where a Connection or an answer decides which host is asked; from the platform's list either only picks."""
     parts = cut(url)
     if parts is None:

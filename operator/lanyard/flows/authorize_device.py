@@ -27,7 +27,7 @@ from lanyard.flows.settlement import Settlement
 from lanyard.flows.sweep import object_path
 from lanyard.flows.token_endpoint import Errand, TokenEndpoint, to_its_end
 from lanyard.flows.world import Record
-from lanyard.oauth.device import INTERVAL, Poll, backed_off, next_interval
+from lanyard.oauth.device import INTERVAL, LONGEST_INTERVAL, Poll, backed_off, next_interval
 from lanyard.oauth.grants import DeviceGrant
 from lanyard.oauth.responses import Token
 from lanyard.reasons import Reason
@@ -133,7 +133,8 @@ class DeviceAuthorizer:
         known = self._rounds.get(held.name)
         if known is None:
             is_new = held.phase is Phase.REQUESTED
-            known = Round(INTERVAL, now) if is_new else Round(device.interval, now + device.interval, doubtful=True)
+            interval = min(max(device.interval, INTERVAL), LONGEST_INTERVAL)
+            known = Round(INTERVAL, now) if is_new else Round(interval, now + interval, doubtful=True)
             self._rounds[held.name] = known
         return known
 

@@ -101,7 +101,7 @@ class Refresher:
             stored = await self._found(wanted)
             known = plan_for(wanted.spec, wanted.plan.connector, stored.grant.learned)
             errand = replace(wanted, plan=known)
-            _hold_bound(errand, stored.grant)
+            hold_bound(errand, stored.grant)
             now = self._clock()
             due = wish.is_due(stored.grant, _due_at(errand, stored.grant), now)
             match next_step(stored, known.method.rotation, due=due, now=now):
@@ -142,12 +142,8 @@ class Refresher:
         return stored
 
     async def _spend_alone(self, errand: Errand, stored: Stored, step: Ask) -> Acquired | None:
-        """A deletion that comes meanwhile waits for what this brings, to take it back."""
-        self._world.spending.add(errand.record.uid)
-        try:
+        with self._world.spend(errand.record.uid):
             return await self._spend(errand, stored, step)
-        finally:
-            self._world.spending.discard(errand.record.uid)
 
     async def _spend(self, errand: Errand, stored: Stored, step: Ask) -> Acquired | None:
         """Step 4 to 7; None when somebody else wrote the state Secret first: look again."""
@@ -223,6 +219,9 @@ class Refresher:
                     return current
                 before = current if current is not None else before
                 _log.warning("grant not written yet", extra={"object": str(record.key), "status": error.code})
+            except ProviderError:
+                # Too large to be stored, and no smaller the next time.
+                raise
             except LanyardError as error:
                 _log.warning("grant not written yet", extra={"object": str(record.key), "reason": error.reason.value})
             await self._sleep(pause)
@@ -301,9 +300,11 @@ def owner_of(record: Record) -> str:
     return f"{record.key.namespace}/{record.key.name}"
 
 
-def _hold_bound(errand: Errand, grant: Grant) -> None:
-    """A grant belongs to a client and to a host. The redirect URI is not held: a refresh does not depend on it, and a
-    platform that moves its gateway must not have to ask everybody again.
+def hold_bound(errand: Errand, grant: Grant) -> None:
+    """A grant belongs to a client and to a host; LanyardError when the Connection names another one now.
+
+    The redirect URI is not held: a refresh does not depend on it, and a platform that moves its gateway must not have
+    to ask everybody again.
     """
     plan = errand.plan
     if grant.client_id != errand.spec.auth.client_id:

@@ -5,8 +5,8 @@ A failure before the grant is stored leaves an older one as it is.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
 
@@ -93,14 +93,9 @@ class Settlement:
             raise LanyardError(Reason.AUTHORIZATION_OUTDATED)
         return Errand(record, spec, plan)
 
-    @contextmanager
-    def spending(self, held: ConsentRecord) -> Iterator[None]:
+    def spending(self, held: ConsentRecord) -> AbstractContextManager[None]:
         """A deletion that comes meanwhile waits for what this brings, to take it back."""
-        self._world.spending.add(held.uid)
-        try:
-            yield
-        finally:
-            self._world.spending.discard(held.uid)
+        return self._world.spend(held.uid)
 
     async def keep(
         self, held: ConsentRecord, consent: Consent, errand: Errand, resolved: Mapping[str, Resolved], token: Token

@@ -8,7 +8,6 @@ of two callbacks, two gateways or two operators one wins and the other is told 4
 """
 
 import base64
-import binascii
 import hashlib
 import json
 import secrets
@@ -144,7 +143,7 @@ class ConsentStore:
             outcome = Outcome(**json.loads(base64.b64decode(data["outcome"]))) if "outcome" in data else None
             opened = self._keyring().open(sealed, Context("consent", uid, owner)) if sealed else b""
             consent = _consent(json.loads(opened)) if opened else None
-        except (ValueError, TypeError, KeyError, binascii.Error):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             raise LanyardError(Reason.STATE_INVALID, name=metadata["name"]) from None
         return ConsentRecord(
             metadata["name"], metadata["uid"], metadata["resourceVersion"], uid, owner, phase, consent, outcome
@@ -195,8 +194,8 @@ def _consent(plain: dict[str, Any]) -> Consent:
         code_verifier=_hidden(plain["code_verifier"]),
         spec_generation=plain["spec_generation"],
         approved_by=plain["approved_by"],
-        started_at=datetime.fromisoformat(plain["started_at"]),
-        answered_at=datetime.fromisoformat(answered_at) if answered_at is not None else None,
+        started_at=_aware(plain["started_at"]),
+        answered_at=_aware(answered_at) if answered_at is not None else None,
         code=_hidden(plain["code"]),
         callback=plain["callback"],
         error=plain["error"],
@@ -207,7 +206,7 @@ def _consent(plain: dict[str, Any]) -> Consent:
 
 def _device(plain: dict[str, Any]) -> Device:
     return Device(
-        ends_at=datetime.fromisoformat(plain["ends_at"]),
+        ends_at=_aware(plain["ends_at"]),
         code=_hidden(plain["code"]),
         user_code=plain["user_code"],
         verification_uri=plain["verification_uri"],
@@ -225,6 +224,13 @@ def _hidden(value: str | None) -> Sensitive | None:
 
 def _encoded(value: bytes) -> str:
     return base64.b64encode(value).decode()
+
+
+def _aware(text: str) -> datetime:
+    when = datetime.fromisoformat(text)
+    if when.tzinfo is None:
+        raise ValueError("a moment without its zone")
+    return when
 
 
 def _moment(when: datetime) -> str:

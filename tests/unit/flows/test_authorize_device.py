@@ -362,3 +362,12 @@ async def test_who_loses_the_lease_with_a_token_in_hand_says_that_it_is_lost() -
     with pytest.raises(SteppedBackError):
         await stage.look(shown(), after=5)
     assert stage.ended == [Reason.AUTHORIZATION_LOST]
+
+
+@pytest.mark.parametrize("interval", [0.0, -5.0, 1e13], ids=["none", "negative", "of ages"])
+async def test_an_interval_that_no_provider_gave_leads_to_no_flood_and_to_no_fault(interval: float) -> None:
+    """Whoever writes in the shared namespace with its ring could name any."""
+    stage = Stage()
+    due = await stage.look(shown(interval=interval))
+    assert due is not None
+    assert seconds(5) <= due - NOW <= seconds(60)

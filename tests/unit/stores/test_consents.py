@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from lanyard.errors import KubernetesError, KubernetesStatus
+from lanyard.errors import KubernetesError, KubernetesStatus, LanyardError
+from lanyard.reasons import Reason
 from lanyard.rules.consent import Consent, Device, Outcome, Phase
 from lanyard.sensitive import Sensitive
 from lanyard.stores.consents import ConsentStore, record_name
@@ -112,3 +113,31 @@ async def test_a_record_of_a_version_without_device_codes_is_read() -> None:
     found = await store(shelf).read(record_name(HASH))
     assert found is not None
     assert found.consent == CODE
+
+
+ODD = {
+    "no object": "[]",
+    "no time zone": {"started_at": "2026-11-25T12:00:00"},
+    "a time that is none": {"answered_at": 7},
+    "an interval beyond all time": {"device": {"code": None, "user_code": "", "verification_uri": "",
+        "ends_at": "2026-11-25T12:00:00Z", "interval": 1e300}},
+    "a device that is none": {"device": "x"},
+    "scopes that are none": {"scopes": 7},
+    "too deep to be read": "[" * 100_000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD.keys())
+async def test_a_record_that_only_another_program_can_have_sealed_is_told_as_such(odd: Any) -> None:
+    """Whoever has the ring and the namespace, as a gateway has, can seal anything."""
+    shelf = Shelf()
+    await created(shelf, CODE)
+    (secret,) = shelf.kept.values()
+    place = Context("consent", "uid", "sales/crm")
+    plain = json.loads(RING.open(base64.b64decode(secret["data"]["record"]).decode(), place))
+    text = odd if isinstance(odd, str) else json.dumps({**plain, **odd})
+    sealed = RING.seal(text.encode(), place, now=NOW, nonce=b"n" * 12)
+    secret["data"]["record"] = base64.b64encode(sealed.encode()).decode()
+    with pytest.raises(LanyardError) as caught:
+        await store(shelf).read(record_name(HASH))
+    assert caught.value.reason is Reason.STATE_INVALID
