@@ -173,6 +173,22 @@ def team(cluster: Any, environment: Any, gateway: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
+def make_team(cluster: Any, environment: Any, gateway: Any, operator: Any) -> Iterator[Callable[..., Any]]:
+    """Makes teams whose person goes through a module's own gateway and operator: `make_team(**method)`."""
+    from support.consenting import Team
+
+    made: list[Any] = []
+
+    def make(**method: Any) -> Any:
+        made.append(Team(cluster, environment, gateway, **method))
+        return made[-1]
+
+    yield make
+    for team in made:
+        team.close()
+
+
+@pytest.fixture
 def cluster(kubernetes: Any) -> Iterator[Any]:
     """A namespace of its own, gone afterwards."""
     from support.cluster import Cluster

@@ -211,7 +211,7 @@ CATALOGUE: dict[Reason, Entry] = {
         "Sign in as the expected account and authorize again, or correct spec.auth.expectedAccount."),
     Reason.ACCOUNT_UNKNOWN: _consent("The provider did not say who signed in, so spec.auth.expectedAccount is not met.",
         "Authorize again; where this stays, the product names no account: remove spec.auth.expectedAccount."),
-    Reason.AUTHORIZATION_EXPIRED: _consent("The provider's answer was older than it may be when it could be used.",
+    Reason.AUTHORIZATION_EXPIRED: _consent("The time for this consent was over before it could be used.",
         _AGAIN),
     Reason.AUTHORIZATION_LOST: _consent("The exchange of the provider's answer was cut short; a code works once.",
         _AGAIN),

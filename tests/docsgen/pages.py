@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from docsgen import kinds, plugin, reasons, rights, settings, telemetry
+from docsgen import crashes, kinds, plugin, reasons, rights, settings, telemetry
 from lanyard.connectors.loader import load_catalogue
 from lanyard.connectors.page import connectors_page
 
@@ -13,6 +13,7 @@ Render = Callable[[str], str]
 
 PAGES: dict[str, Render] = {
     "docs/connectors.md": lambda _: connectors_page(load_catalogue()),
+    "docs/crash-safety.md": crashes.page,
     "docs/reasons.md": reasons.page,
     "docs/reference/audit.md": telemetry.audit_page,
     "docs/reference/kinds.md": kinds.page,

@@ -31,6 +31,7 @@ LABELS = {
     "reason": "a word of [the closed list](../reasons.md)",
     "method": "method of the Connection",
     "outcome": "`issued`, `resolved`, `written`, `works`, `refused`, `forbidden`, `unknown`, "
+    "`pending`, `slow down`, `denied`, `expired` (what a device code was told instead), "
     "`not sent` (the Lease was lost), or a reason of [the closed list](../reasons.md)",
     "store": "`asset` or `secret`: what the reference names",
     "kind": "kind of the object",

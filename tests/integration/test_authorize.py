@@ -1,16 +1,16 @@
 """From a consent to a Secret that works, and on from there: real API server, OAuth server, gateway and operator."""
 
 import time
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from support.cluster import Object, conditions, message_of, reason_of, status_of
+from support.cluster import conditions, message_of, reason_of, status_of
 from support.consenting import Team
+from support.granted import grants, refresh, refreshed_at, works
 
-STATE = "/api/v1/namespaces/lanyard-system/secrets"
+ASK = {"metadata": {"annotations": {"lanyard.dev/refresh": "2030-01-01T00:00:00Z"}}}
 
 
 @pytest.fixture(scope="module")
@@ -23,45 +23,6 @@ def gateway(gateway_process: Callable[..., Any], kubernetes: Any) -> Any:
 def operator(operator_process: Callable[..., Any], gateway: Any) -> Any:
     """One that knows the address of the gateway."""
     return operator_process(gateway_url=gateway.url).start()
-
-
-@pytest.fixture
-def make_team(cluster: Any, environment: Any, gateway: Any, operator: Any) -> Iterator[Callable[..., Team]]:
-    made: list[Team] = []
-
-    def make(**method: Any) -> Team:
-        made.append(Team(cluster, environment, gateway, **method))
-        return made[-1]
-
-    yield make
-    for team in made:
-        team.close()
-
-
-def grants(team: Team, name: str = "crm") -> list[Object]:
-    items = team.cluster.client.get(STATE, params={"labelSelector": "lanyard.dev/grant"}).json()["items"]
-    owner = f"{team.name}/{name}"
-    return [one for one in items if one["metadata"]["annotations"]["lanyard.dev/connection"] == owner]
-
-
-def works(team: Team, name: str = "crm-token") -> bool:
-    """Whether the published token is the person's and alive."""
-    answer = team.oauth.me(team.cluster.data(name)["access_token"])
-    return answer.status_code == 200 and answer.json()["sub"] == team.person
-
-
-def refreshed_at(one: Object) -> str:
-    return str(one["status"].get("lastRefreshedAt", ""))
-
-
-def refresh(team: Team, name: str = "crm") -> Object:
-    """Ask for a fresh token as people do, and wait for it."""
-    before = refreshed_at(team.cluster.get("Connection", name))
-    # A status has whole seconds.
-    time.sleep(max(0.0, datetime.fromisoformat(before).timestamp() + 1.05 - time.time()))
-    mark = datetime.now().astimezone().isoformat()
-    team.cluster.merge("Connection", name, {"metadata": {"annotations": {"lanyard.dev/refresh": mark}}})
-    return team.cluster.wait("Connection", name, lambda one: refreshed_at(one) not in {"", before})
 
 
 @pytest.mark.spec("C1", "C6", "C13")
@@ -126,9 +87,7 @@ def test_a_grant_that_is_revoked_at_the_provider_stops_and_a_new_consent_mends_i
     before = team.cluster.wait_ready("crm")
     uid = team.cluster.get("Secret", "crm-token")["metadata"]["uid"]
     assert team.oauth.end_grants(team.name) == 1
-    team.cluster.merge(
-        "Connection", "crm", {"metadata": {"annotations": {"lanyard.dev/refresh": "2030-01-01T00:00:00Z"}}}
-    )
+    team.cluster.merge("Connection", "crm", ASK)
     found = team.cluster.wait_reason("crm", "GrantRevoked", condition="Authorized")
     assert status_of(found, "Ready") == "True"
     asked = team.token_requests()
@@ -142,6 +101,24 @@ def test_a_grant_that_is_revoked_at_the_provider_stops_and_a_new_consent_mends_i
     )
     assert works(team)
     assert team.cluster.get("Secret", "crm-token")["metadata"]["uid"] == uid
+
+
+@pytest.mark.spec("C11", "C18")
+def test_where_the_product_refuses_the_last_token_too_ready_ends_with_the_grant(
+    make_team: Callable[..., Team], oauth: Any
+) -> None:
+    team = make_team(verification={"request": {"url": oauth.me_url}})
+    team.consent()
+    team.cluster.wait_ready("crm")
+    team.cluster.wait("Connection", "crm", lambda one: status_of(one, "Verified") == "True")
+    assert oauth.end_grants(team.name, tokens=True) == 2
+    team.cluster.merge("Connection", "crm", ASK)
+    found = team.cluster.wait_reason("crm", "GrantRevoked")
+    assert reason_of(found, "Stalled") == "GrantRevoked"
+    assert reason_of(found, "Verified") == "VerificationRefused"
+    team.consent()
+    team.cluster.wait_ready("crm")
+    assert works(team)
 
 
 @pytest.mark.spec("C11")

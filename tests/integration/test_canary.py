@@ -31,7 +31,7 @@ from support.people import eventually
 from support.provider import Answer, ScriptedProvider
 from support.stored import grant
 from support.tenant import Tenant
-from support.traces import forms, pages, stored_objects, written_files
+from support.traces import forms, of_process, pages, stored_objects, written_files
 
 PLACES = ["the log", "what it serves", "objects of the API server", "the audit log", "kubectl describe", "its process"]
 
@@ -148,7 +148,7 @@ def traces(
             kubernetes.kubectl("describe", kind, "-n", name)
             for kind in ("connections", "credentialassetrefs", "credentialstores", "events", "secrets", "namespaces")
         ]
-        process = "".join(_of_process(operator.pid, part) for part in ("environ", "cmdline"))
+        process = "".join(of_process(operator.pid, part) for part in ("environ", "cmdline"))
         operator.stop()
         stored = stored_objects(kubernetes.etcd_url)
         holders = {f"/registry/secrets/{name}/{holder}" for holder in field.holders}
@@ -169,11 +169,6 @@ def traces(
         )
         tenant.close()
         client.delete(f"/api/v1/namespaces/{name}")
-
-
-def _of_process(pid: int, part: str) -> str:
-    with open(f"/proc/{pid}/{part}", "rb") as content:  # noqa: PTH123 - /proc has no size
-        return content.read().decode(errors="replace")
 
 
 def hold(field: Field, cluster: Cluster, name: str, **data: str) -> None:

@@ -603,3 +603,27 @@ def test_a_link_whose_source_cannot_be_read_now_is_written_as_soon_as_it_can(
     api.pass_through()
     found = other.wait_ready("crm")
     assert "nextRefreshAt" not in found["status"]
+
+
+@pytest.mark.spec("K6", "C8")
+def test_a_link_keeps_its_secret_when_another_operator_takes_over_and_loses_it_when_the_owner_says_so(
+    operator: Any, operator_process: Callable[..., Any], shared: Owner, other: Cluster, kubernetes: Any
+) -> None:
+    second = operator_process().start(leads=False)
+    shared.refreshes()
+    eventually(lambda: token_of(other, "crm") == shared.token, seconds=WITHIN_SECONDS)
+    other.wait_ready("crm")
+    offset, asked = kubernetes.audit_offset(), shared.asked
+    operator.stop()
+    try:
+        second.wait_for("leading")
+        shared.refreshes()
+        eventually(lambda: token_of(other, "crm") == shared.token, seconds=WITHIN_SECONDS)
+        time.sleep(QUIET_SECONDS)
+        written = written_in(kubernetes, offset, other.namespace)
+        assert written == ["patch"] * (shared.asked - asked), "each new token once, and nothing beside"
+        shared.allows(None)
+        assert_taken_back(other, Reason.LINK_NOT_ALLOWED)
+    finally:
+        second.stop()
+        operator.start()

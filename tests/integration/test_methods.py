@@ -232,8 +232,10 @@ def test_whoever_asks_gets_a_new_token_at_once_and_one_only(
 
 
 @pytest.mark.spec("C5", "K2")
-def test_a_method_that_is_not_built_yet_says_so(operator: Any, cluster: Any) -> None:
-    cluster.connection("crm", connector="github", auth={"method": "authorizationCode", "clientId": "app"})
+def test_a_method_that_its_connector_only_names_says_so(operator: Any, cluster: Any) -> None:
+    name = f"{cluster.namespace}-sketch"
+    cluster.apply("Connector", name, {"methods": [{"name": "deviceCode"}, {"name": "bearerToken"}]})
+    cluster.connection("crm", connector=name, auth={"method": "deviceCode", "clientId": "app"})
     found = cluster.wait_reason("crm", "MethodNotAvailable")
     assert reason_of(found, "Stalled") == "MethodNotAvailable"
     assert reason_of(found, "SpecValid") == "MethodNotAvailable"
@@ -251,6 +253,15 @@ def test_a_method_that_is_not_built_yet_says_so(operator: Any, cluster: Any) -> 
     )
     cluster.wait_ready("crm")
     assert cluster.data("crm-token")["token"] == "st4tic"
+
+
+@pytest.mark.spec("C5", "C11")
+def test_a_consent_where_there_is_no_gateway_says_who_sets_it_up(operator: Any, cluster: Any) -> None:
+    auth = {"method": "authorizationCode", "clientId": "app"}
+    cluster.connection("crm", connector="github", auth=auth, credentials={"clientSecret": from_secret("app")})
+    found = cluster.wait_reason("crm", "ConsentNotSetUp")
+    assert reason_of(found, "Stalled") == "ConsentNotSetUp"
+    assert "The platform team" in message_of(found, "Ready")
 
 
 @pytest.mark.spec("C5", "C14")

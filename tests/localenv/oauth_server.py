@@ -69,6 +69,10 @@ class OAuthServer:
         return f"{self.issuer}/auth"
 
     @property
+    def device_url(self) -> str:
+        return f"{self.issuer}/device/auth"
+
+    @property
     def me_url(self) -> str:
         return f"{self.issuer}/api/me"
 
@@ -162,9 +166,10 @@ class OAuthServer:
         self._admin_call("DELETE", f"/clients/{quote(client_id, safe='')}")
         self._clients.pop(client_id, None)
 
-    def end_grants(self, client_id: str) -> int:
-        """The provider ends what people granted to a client; returns how many refresh tokens that were."""
-        return int(self._admin_call("DELETE", f"/grants/{quote(client_id, safe='')}")["ended"])
+    def end_grants(self, client_id: str, *, tokens: bool = False) -> int:
+        """The provider ends what people granted to a client, live access `tokens` too; returns how many tokens went."""
+        query = "?tokens" if tokens else ""
+        return int(self._admin_call("DELETE", f"/grants/{quote(client_id, safe='')}{query}")["ended"])
 
     def add_user(self, name: str, password: str) -> None:
         """Create a person who signs in on the server's pages or by the password grant, or change the password."""

@@ -161,12 +161,12 @@ class Team:
         change = {"metadata": {"annotations": {CONSENT_ANNOTATION: value}}}
         return self.cluster.client.patch(self.cluster.path("Connection", name), json=change, headers=headers)
 
-    def approved(self, visitor: Visitor, name: str = "crm") -> httpx.Response:
+    def approved(self, visitor: Visitor, name: str = "crm", *, button: str = "Continue to") -> httpx.Response:
         """The page with the button, once the gateway has heard of the approval."""
         page = self.until(lambda: visitor.get(self.page_url(name)), lambda seen: seen.status_code == 200)
         answer = self.approve(visitor.hash_on(page), name=name)
         assert answer.status_code == 200, answer.text
-        return self.until(lambda: visitor.get(self.page_url(name)), lambda seen: "Continue to" in seen.text)
+        return self.until(lambda: visitor.get(self.page_url(name)), lambda seen: button in seen.text)
 
     def sent(self, visitor: Visitor, name: str = "crm") -> str:
         """The provider's address after the button."""

@@ -95,6 +95,17 @@ class Visitor:
         assert isinstance(answer, str), page_text(answer)
         return answer
 
+    def enters(self, code: str, url: str, *, name: str, password: str, agree: bool = True) -> httpx.Response:
+        """Type a user code in at the OAuth server, sign in and answer. Returns the page that is shown then."""
+        fields = {"xsrf": _xsrf(self.client.get(url)), "user_code": code}
+        fields |= {"xsrf": _xsrf(self.client.post(url, data=fields)), "confirm": "yes"}
+        answer = self._go_on(self.client.post(url, data=fields))
+        for label, more in (("Sign in", {"name": name, "password": password}), ("Allow" if agree else "Decline", {})):
+            assert isinstance(answer, httpx.Response), answer
+            answer = self._go_on(self.press(answer, label, **more))
+        assert isinstance(answer, httpx.Response), answer
+        return answer
+
     def _go_on(self, answer: httpx.Response) -> httpx.Response | str:
         """Along the provider's own redirects; the address as soon as it is not the provider's."""
         here = urlsplit(str(answer.url)).netloc
@@ -104,6 +115,12 @@ class Visitor:
                 return url
             answer = self.client.get(url)
         return answer
+
+
+def _xsrf(page: httpx.Response) -> str:
+    found = re.search(r'name="xsrf" value="([^"]+)"', page.text)
+    assert found is not None, page_text(page)
+    return found[1]
 
 
 def query_of(url: str) -> dict[str, str]:

@@ -61,8 +61,6 @@ def device_plan(**members: Any) -> Plan:
     """deviceCode of a public client."""
     method = token_method(
         "deviceCode",
-        device={"url": "https://login.example.com/device"},
-        clientAuth={"methods": ["none"]},
-        **members,
+        **{"device": {"url": "https://login.example.com/device"}, "clientAuth": {"methods": ["none"]}, **members},
     )
     return plan_for(connection(clientId="client", method="deviceCode"), connector(method))

@@ -46,7 +46,7 @@ GRANT_METHODS = frozenset({Method.AUTHORIZATION_CODE, Method.DEVICE_CODE})
 TOKEN_METHODS = frozenset({Method.CLIENT_CREDENTIALS, Method.PASSWORD, Method.JWT_BEARER, Method.GITHUB_APP})
 """Nobody consents: whoever has the credentials asks for a token, as often as one is needed."""
 STATIC_METHODS = frozenset({Method.BASIC, Method.API_KEY, Method.BEARER_TOKEN, Method.AWS_SIGV4, Method.CUSTOM})
-BUILT = TOKEN_METHODS | STATIC_METHODS | {Method.AUTHORIZATION_CODE}
+BUILT = TOKEN_METHODS | STATIC_METHODS | GRANT_METHODS
 
 
 class ClientAuthentication(StrEnum):
@@ -229,7 +229,9 @@ class ConnectionStatus(ObjectStatus):
         None, description="The account that consented; System until the first consent. Methods with a consent only."
     )
     redirect_uri: Annotated[str, Field(max_length=512)] | None = Field(
-        None, alias="redirectURI", description="The exact redirect URI to register with your app at the provider."
+        None,
+        alias="redirectURI",
+        description="The exact redirect URI to register with your app; none for deviceCode.",
     )
     authorization_url: Annotated[str, Field(max_length=1024)] | None = Field(
         None, alias="authorizationURL", description="The page on which a person authorizes it; carries no secret."

@@ -85,7 +85,7 @@ def plan_for(spec: ConnectionSpec, connector: Connector, learned: Mapping[str, s
     proofs = (client_auth, refresh_auth) if method.name in GRANT_METHODS else (client_auth,)
     required, optional = secret_fields(method, proofs, spec)
     use = client_id_use(method, client_auth)
-    if method.name is Method.AUTHORIZATION_CODE and CLIENT_ID in spec.credentials:
+    if method.name in GRANT_METHODS and CLIENT_ID in spec.credentials:
         raise SpecError(Reason.CLIENT_ID_NOT_PLAIN, method=method.name)
     if use == "needed" and spec.auth.client_id is None:
         required = (*required, CLIENT_ID)
@@ -117,13 +117,16 @@ def plan_for(spec: ConnectionSpec, connector: Connector, learned: Mapping[str, s
         exchange_url=address.of(method.exchange.url) if method.exchange is not None else "",
         authorize_url=address.of(method.authorization.url) if method.authorization is not None else "",
         device_url=address.of(method.device.url) if method.device is not None else "",
-        host_is_tenants=any(_host_is_tenants(url, connector.spec.parameters) for url in _called(method)),
+        host_is_tenants=any(host_is_tenants(url, connector.spec.parameters) for url in _called(method)),
     )
 
 
 def pinned(plan: Plan) -> str:
-    """Digest of what a consent under way depends on: all that a token does, and the page at which it was begun."""
-    page = plan.method.authorization.model_dump_json() if plan.method.authorization is not None else ""
+    """Digest of what a consent under way depends on: all that a token does, and the page or the endpoint of the device
+    code at which it was begun.
+    """
+    begun_at = plan.method.authorization or plan.method.device
+    page = begun_at.model_dump_json() if begun_at is not None else ""
     return hashlib.sha256(f"{plan.connector.digest}\0{page}".encode()).hexdigest()[:16]
 
 
@@ -230,7 +233,7 @@ def _called(method: MethodSpec) -> Iterator[str]:
             yield probe.request.url
 
 
-def _host_is_tenants(url: str, declared: Mapping[str, Parameter]) -> bool:
+def host_is_tenants(url: str, declared: Mapping[str, Parameter]) -> bool:
     """True where a Connection or an answer decides which host is asked; from the platform's list either only picks."""
     parts = cut(url)
     if parts is None:

@@ -12,6 +12,7 @@ from lanyard.connectors.loader import load_catalogue
 from lanyard.entry.settings import SecretAccess, Settings
 from lanyard.flows.acquire import Acquirer
 from lanyard.flows.authorize import Authorizer
+from lanyard.flows.authorize_device import DeviceAuthorizer
 from lanyard.flows.catalogue import Catalogue
 from lanyard.flows.connect import Connect
 from lanyard.flows.delete import Deletion
@@ -28,6 +29,7 @@ from lanyard.flows.publish import Publisher
 from lanyard.flows.refresh import Refresher
 from lanyard.flows.report import Reporter
 from lanyard.flows.resolve import Resolver
+from lanyard.flows.settlement import Settlement
 from lanyard.flows.tally import Tally
 from lanyard.flows.token_endpoint import TokenEndpoint
 from lanyard.flows.verify import Verify
@@ -116,15 +118,31 @@ def assemble(
             intent_life=settings.provider_deadline * INTENT_LIVES,
             clock=clock,
         )
-        authorizer = Authorizer(
+        records = ConsentStore(kube, settings.exchange_namespace, consents.token_ring)
+        settlement = Settlement(
             world=world,
             catalogue=catalogue,
-            consents=ConsentStore(kube, settings.exchange_namespace, consents.token_ring),
+            consents=records,
             grants=grants,
-            finalizers=finalizers,
             endpoint=endpoint,
             reporter=reporter,
             pages=pages,
+            clock=clock,
+        )
+        device = DeviceAuthorizer(
+            kube=kube,
+            consents=records,
+            settlement=settlement,
+            finalizers=finalizers,
+            endpoint=endpoint,
+            clock=clock,
+        )
+        authorizer = Authorizer(
+            consents=records,
+            settlement=settlement,
+            device=device,
+            finalizers=finalizers,
+            endpoint=endpoint,
             code_lifetime=settings.code_lifetime,
             claim_life=settings.provider_deadline * CLAIM_LIVES,
             clock=clock,

@@ -8,19 +8,12 @@ from datetime import datetime
 from aiohttp import web
 
 from lanyard.entry.gateway_guard import Limiter, Network, guard, page_response
-from lanyard.entry.pages.consent import approved_page, ended_page, path_of, unapproved_page, underway_page
+from lanyard.entry.pages.consent import approved_page, code_page, ended_page, path_of, unapproved_page, underway_page
 from lanyard.entry.pages.layout import ICON, ICON_PATH, STYLE, STYLE_PATH, Page
 from lanyard.entry.pages.troubles import busy_page, trouble_page
 from lanyard.flows.browsers import opened_browser, sealed_browser
-from lanyard.flows.consent import (
-    Approved,
-    ConsentFlow,
-    ConsentRefusedError,
-    Ended,
-    Standing,
-    Unapproved,
-    Underway,
-)
+from lanyard.flows.consent import ConsentFlow
+from lanyard.flows.standing import Approved, Coded, ConsentRefusedError, Ended, Standing, Unapproved, Underway
 from lanyard.rules.consent import Browser
 from lanyard.stores.keyring import Keyring
 
@@ -85,7 +78,7 @@ class GatewayRoutes:
         listener = _LISTENER.fullmatch(request.query.get("return", ""))
         try:
             standing = await self._flow.look(namespace, name, known)
-            if listener is not None and isinstance(standing, Underway | Ended):
+            if listener is not None and isinstance(standing, Underway | Coded | Ended):
                 standing = await self._flow.look(namespace, name, None)
         except ConsentRefusedError as refused:
             return page_response(trouble_page(refused.trouble, refused.owner))
@@ -176,6 +169,8 @@ def _page_of(standing: Standing, *, still: bool) -> Page:
             return approved_page(standing)
         case Underway():
             return underway_page(standing, still=still)
+        case Coded():
+            return code_page(standing, still=still)
         case Ended():
             return ended_page(standing)
 

@@ -41,7 +41,7 @@ from lanyard.flows.reseal import keep_encrypted
 from lanyard.flows.sweep import sweep
 from lanyard.flows.tally import Tally
 from lanyard.flows.world import World
-from lanyard.rules.consent import Phase
+from lanyard.rules.consent import FOR_THE_OPERATOR
 from lanyard.rules.lease import Pace
 from lanyard.stores.cache import CredentialCache
 from lanyard.stores.grants import GrantStore, install_id
@@ -182,7 +182,7 @@ class Operator:
             state = f"/api/v1/namespaces/{self._settings.system_namespace}/secrets"
             reflectors.append(Reflector(kube, state, StoredGrants(self._world), selector=GRANT_LABEL))
             shared = f"/api/v1/namespaces/{self._settings.exchange_namespace}/secrets"
-            open_phases = f"{CONSENT_LABEL} in ({Phase.ANSWERED.value},{Phase.CLAIMED.value})"
+            open_phases = f"{CONSENT_LABEL} in ({','.join(phase.value for phase in FOR_THE_OPERATOR)})"
             reflectors.append(Reflector(kube, shared, OpenConsents(self._world), selector=open_phases))
         self._synced = [reflector.synced for reflector in reflectors]
         return [reflector.run() for reflector in reflectors]
@@ -244,6 +244,7 @@ class Operator:
             if key.what is What.CONSENT:
                 if flows.authorizer is not None:
                     await flows.authorizer.reconcile(key, self._queue)
+                self._limits.settle(key)
             elif key in self._world.leaving:
                 await flows.deletion.reconcile(key, self._queue)
             elif key.what is What.CONNECTION:

@@ -298,7 +298,7 @@ class Connect:
         if plan is None or plan.method.name not in GRANT_METHODS:
             return None
         return Consented(
-            redirect_uri=self._pages.redirect_uri(plan.connector.name),
+            redirect_uri=self._pages.redirect_uri(plan),
             authorization_url=self._pages.start(record.key.namespace, record.key.name),
             awaiting=gathered.facts.awaiting,
             account=result.acquired.account if result.acquired is not None else None,

@@ -3,18 +3,18 @@
 Start: (1) the Connection takes a consent and the operator is there; (2) a person approves this browser by an
 annotation; (3) one button: approval and form are looked at, a record is created once, the browser goes to the provider.
 Callback: (4) same browser, same state, same approval, same Connection; (5) the answer is written to the record, once.
-The operator will spend the code. The gateway knows no client secret and sees no token.
+The operator will spend the code. By device code, (3) leads to our own page, which shows what the operator writes into
+the record, and there is no callback. The gateway knows no client secret and sees no token.
 """
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 
 from pydantic import ValidationError
 
-from lanyard.api.connection import ConnectionSpec, Method
+from lanyard.api.connection import GRANT_METHODS, ConnectionSpec, Method
 from lanyard.api.meta import API_VERSION
 from lanyard.clients.kube import Kube
 from lanyard.connectors.selection import Plan, pinned, plan_for
@@ -23,6 +23,17 @@ from lanyard.errors import KubernetesError, LanyardError
 from lanyard.flows.browsers import new_browser
 from lanyard.flows.catalogue import Catalogue
 from lanyard.flows.pages import Pages
+from lanyard.flows.standing import (
+    Approved,
+    Coded,
+    ConsentRefusedError,
+    Details,
+    Ended,
+    Standing,
+    Trouble,
+    Unapproved,
+    Underway,
+)
 from lanyard.flows.tally import audit
 from lanyard.flows.view import SeenConnection, View
 from lanyard.oauth.authorization import authorization_url, callback
@@ -31,7 +42,7 @@ from lanyard.rules.consent import (
     STATE_BYTES,
     Browser,
     Consent,
-    Outcome,
+    Device,
     Phase,
     approved_by,
     hash_of_state,
@@ -46,83 +57,6 @@ LEASE = "lanyard-operator"
 _VERIFIER_BYTES = 32
 
 
-class Trouble(StrEnum):
-    """Why a consent does not go on. Each has a page of its own."""
-
-    NOT_FOUND = "not found"
-    OTHER_METHOD = "other method"
-    LINK = "a link"
-    SUSPENDED = "suspended"
-    NOT_READY = "not ready"
-    OPERATOR_AWAY = "operator away"
-    NOT_APPROVED = "not approved"
-    FORGED = "forged form"
-    TOO_LATE = "too late"
-    OTHER_BROWSER = "other browser"
-    USED_TWICE = "used twice"
-    UNKNOWN_STATE = "unknown state"
-    CHANGED = "changed meanwhile"
-    BAD_ANSWER = "bad answer"
-
-
-class ConsentRefusedError(Exception):
-    """A consent does not go on. `owner` (`namespace/name`) is empty where it is not known."""
-
-    def __init__(self, trouble: Trouble, owner: str = "") -> None:
-        self.trouble = trouble
-        self.owner = owner
-        super().__init__(trouble.value)
-
-
-@dataclass(frozen=True, slots=True)
-class Details:
-    """What somebody is about to agree to."""
-
-    owner: str
-    display_name: str
-    product: str
-    provider_host: str
-    expected_account: str
-    scopes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Unapproved:
-    """The browser waits for its approval."""
-
-    browser: Browser
-
-
-@dataclass(frozen=True, slots=True)
-class Approved:
-    """One button is left."""
-
-    browser: Browser
-    details: Details
-    user: str
-
-
-@dataclass(frozen=True, slots=True)
-class Underway:
-    """The browser was sent to the provider, or has come back and the operator is at work."""
-
-    browser: Browser
-    phase: Phase
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """`outcome` of the operator; `error` while only the provider's refusal is known."""
-
-    browser: Browser
-    outcome: Outcome | None
-    error: str
-    expected_account: str
-
-
-Standing = Unapproved | Approved | Underway | Ended
-
-
 @dataclass(frozen=True, slots=True)
 class _Wanted:
     """A Connection that takes a consent, and how."""
@@ -131,6 +65,10 @@ class _Wanted:
     spec: ConnectionSpec
     plan: Plan
     client_id: str
+
+    @property
+    def by_device(self) -> bool:
+        return self.plan.method.name is Method.DEVICE_CODE
 
 
 class ConsentFlow:
@@ -177,7 +115,10 @@ class ConsentFlow:
         return Approved(browser, _details(wanted), user)
 
     async def start(self, namespace: str, name: str, browser: Browser | None, unverified_token: str) -> str:
-        """The provider's address for this browser. The approval is read anew, not from the mirror."""
+        """Where this browser goes: to the provider, or by device code to our own page, which will show the code.
+
+        The approval is read anew, not from the mirror.
+        """
         now, owner = self._clock(), f"{namespace}/{name}"
         if browser is None or browser.owner != owner:
             raise ConsentRefusedError(Trouble.OTHER_BROWSER, owner)
@@ -190,23 +131,22 @@ class ConsentFlow:
         user = approved_by(browser, uid=wanted.seen.uid, annotation=wanted.seen.approval, now=now)
         if user is None:
             raise ConsentRefusedError(Trouble.NOT_APPROVED, owner)
-        state, verifier = _state(), _verifier(wanted.plan)
-        redirect_uri = self._pages.redirect_uri(wanted.plan.connector.name)
-        url = authorization_url(
-            wanted.plan, client_id=wanted.client_id, redirect_uri=redirect_uri, state=state.reveal(), verifier=verifier
-        )
         consent = Consent(
             connector=wanted.plan.connector.name,
             connector_digest=pinned(wanted.plan),
             client_id=wanted.client_id,
-            redirect_uri=redirect_uri,
+            redirect_uri=self._pages.redirect_uri(wanted.plan),
             scopes=wanted.plan.scopes,
-            state_hash=hash_of_state(state),
-            code_verifier=verifier,
+            state_hash="",
+            code_verifier=None,
             spec_generation=wanted.seen.generation,
             approved_by=user,
             started_at=now,
         )
+        if wanted.by_device:
+            consent, url = replace(consent, device=Device(ends_at=browser.ends_at)), self._pages.start(namespace, name)
+        else:
+            consent, url = _sent_away(wanted, consent)
         try:
             await self._store.create(
                 browser.hash, uid=browser.uid, owner=owner, consent=consent, expires_at=browser.ends_at, now=now
@@ -263,6 +203,9 @@ class ConsentFlow:
         error = record.consent.error if record.consent is not None else ""
         if record.outcome is not None or error:
             return Ended(browser, record.outcome, error, _expected_account(seen))
+        device = record.consent.device if record.consent is not None else None
+        if device is not None and record.phase is Phase.SHOWN:
+            return Coded(browser, device.user_code, device.verification_uri, device.ends_at)
         return Underway(browser, record.phase)
 
     def _wanted(self, seen: SeenConnection) -> _Wanted:
@@ -272,7 +215,7 @@ class ConsentFlow:
                 raise ConsentRefusedError(Trouble.LINK, seen.owner)
             connector = self._catalogue.find(spec.connector)
             method = spec.auth.method or connector.spec.methods[0].name
-            if method is not Method.AUTHORIZATION_CODE:
+            if method not in GRANT_METHODS:
                 raise ConsentRefusedError(Trouble.OTHER_METHOD, seen.owner)
             if spec.suspend:
                 raise ConsentRefusedError(Trouble.SUSPENDED, seen.owner)
@@ -293,7 +236,7 @@ class ConsentFlow:
             generation=seen.generation,
             client_id=wanted.client_id,
             connector_digest=pinned(wanted.plan),
-            redirect_uri=self._pages.redirect_uri(wanted.plan.connector.name),
+            redirect_uri=self._pages.redirect_uri(wanted.plan),
         ):
             raise ConsentRefusedError(Trouble.CHANGED, seen.owner)
         return wanted.plan
@@ -330,10 +273,24 @@ def _details(wanted: _Wanted) -> Details:
         owner=wanted.seen.owner,
         display_name=wanted.spec.display_name or "",
         product=connector.spec.display_name or connector.name,
-        provider_host=host_of(wanted.plan.authorize_url),
+        provider_host=host_of(wanted.plan.device_url if wanted.by_device else wanted.plan.authorize_url),
         expected_account=wanted.spec.auth.expected_account or "",
         scopes=wanted.plan.scopes,
+        by_device=wanted.by_device,
     )
+
+
+def _sent_away(wanted: _Wanted, consent: Consent) -> tuple[Consent, str]:
+    """The consent with what its answer must fit, and the provider's address."""
+    state, verifier = _state(), _verifier(wanted.plan)
+    url = authorization_url(
+        wanted.plan,
+        client_id=consent.client_id,
+        redirect_uri=consent.redirect_uri,
+        state=state.reveal(),
+        verifier=verifier,
+    )
+    return replace(consent, state_hash=hash_of_state(state), code_verifier=verifier), url
 
 
 def _expected_account(seen: SeenConnection) -> str:

@@ -15,12 +15,12 @@ from pydantic import ValidationError
 
 from lanyard.api.connection import ConnectionSpec
 from lanyard.connectors.selection import plan_for
-from lanyard.errors import KubernetesError, LanyardError
+from lanyard.errors import KubernetesError, LanyardError, unavailable
 from lanyard.flows.catalogue import Catalogue
 from lanyard.flows.finalizer import Finalizers
 from lanyard.flows.keys import Key
 from lanyard.flows.queue import WorkQueue
-from lanyard.flows.refresh import owner_of
+from lanyard.flows.refresh import hold_bound, owner_of
 from lanyard.flows.report import Reporter
 from lanyard.flows.revoke import revoke
 from lanyard.flows.tally import audit
@@ -101,6 +101,8 @@ class Deletion:
                 return ""
             plan = plan_for(spec, self._catalogue.find(spec.connector), stored.grant.learned)
             errand = Errand(record, spec, plan)
+            # Whoever may edit a Connection must not learn its refresh token by deleting it.
+            hold_bound(errand, stored.grant)
             resolved = await self._endpoint.credentials(errand) if plan.method.revocation else {}
             attempt = await revoke(self._endpoint, errand, stored.grant, resolved, now=self._clock())
         except ValidationError:
@@ -108,6 +110,11 @@ class Deletion:
         except LanyardError as error:
             # In a namespace that is being deleted, Secrets go first: without them nobody can authenticate.
             return error.reason.value
+        except KubernetesError as error:
+            # Nor can a ServiceAccount be presented there; what is never answered holds nobody up for ever.
+            if not self._is_over(record):
+                raise
+            return unavailable(error).reason.value
         if attempt.verdict is Revoked.LATER and not self._is_over(record):
             return None
         return attempt.why

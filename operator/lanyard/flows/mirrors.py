@@ -119,7 +119,7 @@ class StoredGrants:
 
 
 class OpenConsents:
-    """Mirror of the consent records that the provider has answered and nobody has finished."""
+    """Mirror of the consent records with which the operator has something to do."""
 
     def __init__(self, world: World) -> None:
         self._world = world

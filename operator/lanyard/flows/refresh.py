@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from lanyard.connectors.parameters import host_matches
-from lanyard.connectors.selection import plan_for
+from lanyard.connectors.selection import Plan, plan_for
 from lanyard.errors import KubernetesError, LanyardError, ProviderError, SteppedBackError
 from lanyard.flows.acquire import Acquired, is_skewed
 from lanyard.flows.token_endpoint import Errand, TokenEndpoint, Waiting, to_its_end
@@ -62,7 +62,9 @@ class Wish:
 
     def is_due(self, grant: Grant, due: datetime | None, now: datetime) -> bool:
         has_news = self.published_at is None or grant.issued_at.replace(microsecond=0) > self.published_at
-        return (due is not None and now >= due) or self.anew or (self.retry and not has_news)
+        # A status shows whole seconds, and a process that starts goes by it: earlier in that second is not too early.
+        is_time = due is not None and now >= due.replace(microsecond=0)
+        return is_time or self.anew or (self.retry and not has_news)
 
 
 class Refresher:
@@ -75,7 +77,7 @@ class Refresher:
         store: GrantStore,
         adopter: Adopter,
         endpoint: TokenEndpoint,
-        redirect_uri: Callable[[str], str],
+        redirect_uri: Callable[[Plan], str],
         holder: str,
         intent_life: timedelta,
         clock: Callable[[], datetime],
@@ -99,7 +101,7 @@ class Refresher:
             stored = await self._found(wanted)
             known = plan_for(wanted.spec, wanted.plan.connector, stored.grant.learned)
             errand = replace(wanted, plan=known)
-            _hold_bound(errand, stored.grant)
+            hold_bound(errand, stored.grant)
             now = self._clock()
             due = wish.is_due(stored.grant, _due_at(errand, stored.grant), now)
             match next_step(stored, known.method.rotation, due=due, now=now):
@@ -130,7 +132,7 @@ class Refresher:
             if held is not None:
                 terms = Terms(
                     client_id=errand.spec.auth.client_id or "",
-                    redirect_uri=self._redirect_uri(plan.connector.name),
+                    redirect_uri=self._redirect_uri(plan),
                     token_hosts=frozenset((plan.token_host, *plan.connector.spec.former_hosts)),
                 )
                 return await self._adopter.adopt(held, record.uid, owner, terms, now=self._clock())
@@ -140,12 +142,8 @@ class Refresher:
         return stored
 
     async def _spend_alone(self, errand: Errand, stored: Stored, step: Ask) -> Acquired | None:
-        """A deletion that comes meanwhile waits for what this brings, to take it back."""
-        self._world.spending.add(errand.record.uid)
-        try:
+        with self._world.spend(errand.record.uid):
             return await self._spend(errand, stored, step)
-        finally:
-            self._world.spending.discard(errand.record.uid)
 
     async def _spend(self, errand: Errand, stored: Stored, step: Ask) -> Acquired | None:
         """Step 4 to 7; None when somebody else wrote the state Secret first: look again."""
@@ -221,6 +219,9 @@ class Refresher:
                     return current
                 before = current if current is not None else before
                 _log.warning("grant not written yet", extra={"object": str(record.key), "status": error.code})
+            except ProviderError:
+                # Too large to be stored, and no smaller the next time.
+                raise
             except LanyardError as error:
                 _log.warning("grant not written yet", extra={"object": str(record.key), "reason": error.reason.value})
             await self._sleep(pause)
@@ -303,9 +304,11 @@ def owner_of(record: Record) -> str:
     return f"{record.key.namespace}/{record.key.name}"
 
 
-def _hold_bound(errand: Errand, grant: Grant) -> None:
-    """A grant belongs to a client and to a host. The redirect URI is not held: a refresh does not depend on it, and a
-    platform that moves its gateway must not have to ask everybody again.
+def hold_bound(errand: Errand, grant: Grant) -> None:
+    """A grant belongs to a client and to a host; LanyardError when the Connection names another one now.
+
+    The redirect URI is not held: a refresh does not depend on it, and a platform that moves its gateway must not have
+    to ask everybody again.
     """
     plan = errand.plan
     if grant.client_id != errand.spec.auth.client_id:

@@ -13,7 +13,7 @@ from lanyard.oauth.wire import WireRequest
 from lanyard.reasons import Reason
 from lanyard.rules.grants import Grant
 
-NO_CALL = "the product has no call for it"
+NO_CALL = "the product has no call for it at the host that gave it"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ happens around it (`to_its_end`): a token that was issued is not thrown away.
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -16,17 +16,20 @@ from lanyard.api.connection import ConnectionSpec
 from lanyard.clients.http import Answer, Outbound, OutboundError, provider_error
 from lanyard.connectors.selection import Plan
 from lanyard.errors import ProviderError, SteppedBackError
+from lanyard.flows.keys import Key
 from lanyard.flows.limits import HostLimits, Later
 from lanyard.flows.resolve import Resolved, Resolver
 from lanyard.flows.tally import Tally, audit
 from lanyard.flows.world import Record
-from lanyard.oauth.grants import UserGrant, token_request
+from lanyard.oauth.device import DeviceCode, Poll, device_request, parse_device, poll_verdict
+from lanyard.oauth.grants import DeviceGrant, UserGrant, token_request
 from lanyard.oauth.responses import Token, parse
 from lanyard.oauth.wire import WireRequest
 from lanyard.reasons import Reason
 from lanyard.sensitive import Sensitive
 
 Found = TypeVar("Found")
+Told = TypeVar("Told", bound=Token | Poll)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +73,17 @@ class TokenEndpoint:
         self._deadline = deadline.total_seconds()
         self._clock = clock
 
-    def enter(self, errand: Errand) -> Waiting | None:
-        """None: go, and call `leave` afterwards."""
+    def enter(self, errand: Errand, key: Key | None = None) -> Waiting | None:
+        """None: go, and call `leave` afterwards. `key` is called when the host takes requests again; absent means the
+        errand's own.
+        """
         host, limits = errand.plan.token_host, errand.plan.connector.spec.limits
         refusal = self._limits.enter(
-            host, errand.record.key, self._clock(), concurrent=limits.concurrent, per_minute=limits.requests_per_minute
+            host,
+            key or errand.record.key,
+            self._clock(),
+            concurrent=limits.concurrent,
+            per_minute=limits.requests_per_minute,
         )
         if isinstance(refusal, Later):
             cause = ProviderError(Reason.PROVIDER_THROTTLED, host=host) if refusal.asked else None
@@ -94,16 +103,15 @@ class TokenEndpoint:
         """ProviderError says why there is none. Credentials that are refused are looked up afresh, and tried once
         more when they have changed.
         """
-        try:
-            return await self._ask(errand, resolved, grant)
-        except ProviderError as error:
-            if not error.rejected:
-                raise
-            fresh = await self._resolver.afresh(errand.record, errand.spec, resolved)
-            errand.read.update(markers(fresh))
-            if values(fresh) == values(resolved):
-                raise
-        return await self._ask(errand, fresh, grant)
+        return await self._proved(errand, resolved, lambda known: self._ask(errand, known, grant, _parsed))
+
+    async def poll(self, errand: Errand, resolved: Mapping[str, Resolved], grant: DeviceGrant) -> Token | Poll:
+        """As `token`, of a device code: also what was said instead of a token."""
+        return await self._proved(errand, resolved, lambda known: self._ask(errand, known, grant, _polled))
+
+    async def device_code(self, errand: Errand, resolved: Mapping[str, Resolved]) -> DeviceCode:
+        """What a consent by device code begins with; ProviderError says why there is none."""
+        return await self._proved(errand, resolved, lambda known: self._ask_for_code(errand, known))
 
     async def send(self, request: WireRequest, plan: Plan) -> Answer:
         """Any request to this provider; ProviderError when there is no answer."""
@@ -112,7 +120,44 @@ class TokenEndpoint:
         except OutboundError as error:
             raise provider_error(error) from None
 
-    async def _ask(self, errand: Errand, resolved: Mapping[str, Resolved], grant: UserGrant | None) -> Token:
+    async def _proved(
+        self,
+        errand: Errand,
+        resolved: Mapping[str, Resolved],
+        ask: Callable[[Mapping[str, Resolved]], Awaitable[Found]],
+    ) -> Found:
+        """The answer to whom the client proved itself, with what is newest after a refusal."""
+        try:
+            return await ask(resolved)
+        except ProviderError as error:
+            if not error.rejected:
+                raise
+            fresh = await self._resolver.afresh(errand.record, errand.spec, resolved)
+            errand.read.update(markers(fresh))
+            if values(fresh) == values(resolved):
+                raise
+        return await ask(fresh)
+
+    async def _ask_for_code(self, errand: Errand, resolved: Mapping[str, Resolved]) -> DeviceCode:
+        spec, plan, now = errand.spec, errand.plan, self._clock()
+        request = device_request(
+            plan,
+            values(resolved),
+            client_id=spec.auth.client_id,
+            key_id=spec.auth.key_id,
+            now=now,
+            jti=str(uuid.uuid4()),
+        )
+        answer = await self.send(request, plan)
+        return parse_device(plan, answer.status, answer.headers, answer.body, now=now)
+
+    async def _ask(
+        self,
+        errand: Errand,
+        resolved: Mapping[str, Resolved],
+        grant: UserGrant | None,
+        read: Callable[[Plan, Answer, datetime], Told],
+    ) -> Told:
         record, spec, plan = errand.record, errand.spec, errand.plan
         credentials = values(resolved)
         now = self._clock()
@@ -130,7 +175,7 @@ class TokenEndpoint:
         try:
             answer = await self.send(request, plan)
             # Life is counted from before the request was sent: the provider's clock started no earlier.
-            token = parse(plan, answer.status, answer.headers, answer.body, host=plan.token_host, now=now)
+            told = read(plan, answer, now)
         except SteppedBackError:
             outcome = "not sent"
             raise
@@ -140,6 +185,10 @@ class TokenEndpoint:
                 self._limits.close(plan.token_host, self._clock() + timedelta(seconds=error.retry_after))
             audit("token request", outcome, object_name=str(record.key), uid=record.uid, host=plan.token_host)
             raise
+        else:
+            if isinstance(told, Poll):
+                outcome = told.name.lower().replace("_", " ")
+                return told
         finally:
             self._tally.count("lanyard_token_requests", method, outcome)
             self._tally.count("lanyard_token_request_seconds", method, by=time.monotonic() - began)
@@ -149,9 +198,18 @@ class TokenEndpoint:
             object_name=str(record.key),
             uid=record.uid,
             host=plan.token_host,
-            token=token.access_token,
+            token=told.access_token,
         )
-        return token
+        return told
+
+
+def _parsed(plan: Plan, answer: Answer, now: datetime) -> Token:
+    return parse(plan, answer.status, answer.headers, answer.body, host=plan.token_host, now=now)
+
+
+def _polled(plan: Plan, answer: Answer, now: datetime) -> Token | Poll:
+    verdict = poll_verdict(plan, answer.headers, answer.body)
+    return _parsed(plan, answer, now) if verdict is Poll.ANSWERED else verdict
 
 
 async def to_its_end(work: Coroutine[Any, Any, Found]) -> Found:

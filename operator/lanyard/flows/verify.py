@@ -42,6 +42,7 @@ from lanyard.rules.publish import Content
 from lanyard.rules.verification import (
     Published,
     due_at,
+    ended_reason,
     interval_of,
     is_first_refusal,
     verdict_in,
@@ -100,11 +101,11 @@ class Verify:
         secret = known_version(record, self._world)
         if secret is None or spec.get("suspend") or not _is_ready(status):
             return
-        published = Published(status.get("inputsDigest", ""), secret.version)
+        published = Published(status.get("inputsDigest", ""), secret.version, ended_reason(status))
         seen = Published(*record.verified) if record.verified is not None else None
         due = due_at(status, published, seen, interval, record.uid)
         if due is not None and due > now:
-            record.verified = record.verified or (published.digest, published.version)
+            record.verified = record.verified or (published.digest, published.version, published.ended)
             _bring_forward(queue, key, due)
             return
         try:
@@ -141,7 +142,7 @@ class Verify:
             return
         verdict, status = _told(answered, host), record.parsed_status()
         is_token = "lastRefreshedAt" in status
-        record.verified = (published.digest, published.version)
+        record.verified = (published.digest, published.version, published.ended)
         await self._report(record, verdict, self._clock(), queue)
         if is_token and is_first_refusal(status, verdict):
             record.ask = True

@@ -6,7 +6,9 @@ would not fit the budget. Nothing here is secret.
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
@@ -74,7 +76,7 @@ class Record:
     """The status that the API server took last, while it has not taken `status`."""
     refused: int = 0
     """Writes of the status that the API server refused in a row."""
-    verified: tuple[str, str] | None = None
+    verified: tuple[str, str, str] | None = None
     """Digest and version of what was published when the product was asked last whether it works, by this process."""
     declined: LanyardError | None = None
     """How the last consent ended, when it brought no grant."""
@@ -103,10 +105,10 @@ class World:
     published: dict[Key, SecretVersion] = field(default_factory=dict)
     grants: dict[Key, tuple[GrantSeen, ...]] = field(default_factory=dict)
     """State Secrets by the Connection that they name: its own, and those of namesakes and other installs."""
-    spending: set[str] = field(default_factory=set)
-    """uids of Connections whose code or refresh token is being spent now: their grant is about to change."""
+    spending: Counter[str] = field(default_factory=Counter)
+    """uids of Connections whose codes or refresh tokens are being spent now, and how many: their grant changes soon."""
     consents: set[Key] = field(default_factory=set)
-    """Records of consents that the provider has answered and that nobody has finished."""
+    """Records of consents with which the operator has something to do."""
     asset_versions: dict[Key, str] = field(default_factory=dict)
     """Version in the store that was seen last, by asset."""
     following: bool = False
@@ -126,6 +128,17 @@ class World:
     def adoption_of(self, key: Key, uid: str) -> GrantSeen | None:
         """One that the platform has given to this Connection."""
         return next((one for one in self.grants.get(key, ()) if one.adopt_for == uid), None)
+
+    @contextmanager
+    def spend(self, uid: str) -> Iterator[None]:
+        """A deletion that comes meanwhile waits for what this brings, to take it back."""
+        self.spending[uid] += 1
+        try:
+            yield
+        finally:
+            self.spending[uid] -= 1
+            if not self.spending[uid]:
+                del self.spending[uid]
 
     def begin_list(self) -> None:
         self._gone = set()

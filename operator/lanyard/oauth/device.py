@@ -27,7 +27,8 @@ LIFE = timedelta(minutes=10)
 LONGEST_LIFE = timedelta(minutes=30)
 _DEVICE_CODE = re.compile(r"[\x21-\x7e]{1,4096}")
 _USER_CODE = re.compile(r"[\x21-\x7e]{1,64}")
-_PAGE = Parameter(type=ParameterType.URL, any_host=True)
+# A page for people: it may have a port.
+_PAGE = Parameter(type=ParameterType.URL, any_host=True, pattern="https?://.+")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -99,16 +100,19 @@ def parse_device(plan: Plan, status: int, headers: Mapping[str, str], body: byte
     return found
 
 
-def poll_verdict(plan: Plan, status: int, headers: Mapping[str, str], body: bytes) -> Poll:
+def poll_verdict(plan: Plan, headers: Mapping[str, str], body: bytes) -> Poll:
     """Products disagree about the status of "not yet" (400, 428, 200), so the code alone counts."""
-    code = error_code_of(plan.method.response, document_of(headers, body))
-    # A throttle is not this device's slow_down, but it asks for the same.
-    return Poll.SLOW_DOWN if status == 429 and code not in _POLLS else _POLLS.get(code or "", Poll.ANSWERED)
+    return _POLLS.get(error_code_of(plan.method.response, document_of(headers, body)) or "", Poll.ANSWERED)
 
 
 def next_interval(interval: timedelta, verdict: Poll) -> timedelta:
     """5 seconds more after every slow_down, for all later polls (RFC 8628 3.5)."""
     return min(interval + INTERVAL, LONGEST_INTERVAL) if verdict is Poll.SLOW_DOWN else interval
+
+
+def backed_off(interval: timedelta) -> timedelta:
+    """Twice as long after a poll that was not answered (RFC 8628 3.5)."""
+    return min(interval * 2, LONGEST_INTERVAL)
 
 
 def _device_code(document: Document, now: datetime) -> DeviceCode | None:

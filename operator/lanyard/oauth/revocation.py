@@ -7,8 +7,8 @@ from enum import Enum
 from lanyard.api.connection import ClientAuthentication
 from lanyard.api.exchange import Revocation
 from lanyard.connectors.fields import CLIENT_ID, CLIENT_SECRET
-from lanyard.connectors.selection import Plan
-from lanyard.connectors.templates import UnfitValueError, render_url
+from lanyard.connectors.selection import Plan, host_is_tenants
+from lanyard.connectors.templates import UnfitValueError, host_of, render_url
 from lanyard.oauth.client_auth import Moment, Proof, basic, prove
 from lanyard.oauth.wire import WireRequest, filled, header_values, opened, written
 from lanyard.sensitive import Sensitive
@@ -33,7 +33,8 @@ def revocation_requests(
     now: datetime,
     jti: str,
 ) -> list[WireRequest]:
-    """The connector's calls in its order; one whose token or address is not known is left out.
+    """The connector's calls in its order; one whose token or address is not known is left out, and so is one to a host
+    that the Connection names and that is not its token endpoint's: an edit could send the refresh token anywhere.
 
     `jti` is fresh randomness; each signed request gets one made from it. SourceError CREDENTIAL_INVALID where the
     client cannot prove itself.
@@ -48,6 +49,8 @@ def revocation_requests(
         try:
             url = render_url(revocation.url, {name: value for name, value in known.items() if value})
         except UnfitValueError:
+            continue
+        if host_is_tenants(revocation.url, plan.connector.spec.parameters) and host_of(url) != plan.token_host:
             continue
         moment = Moment(key_id, now, f"{jti}-{index}")
         proof = _proof(plan, revocation, credentials, moment, client_id=client_id, access_token=access_token)

@@ -28,12 +28,18 @@ _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class Phase(StrEnum):
-    """How far a consent has come; the value of the record's label."""
+    """How far a consent has come; the value of the record's label. REQUESTED and SHOWN belong to device codes."""
 
     STARTED = "started"
     ANSWERED = "answered"
     CLAIMED = "claimed"
+    REQUESTED = "requested"
+    SHOWN = "shown"
     DONE = "done"
+
+
+FOR_THE_OPERATOR = (Phase.ANSWERED, Phase.CLAIMED, Phase.REQUESTED, Phase.SHOWN)
+"""Phases in which the operator has something to do."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -77,13 +83,31 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class Device:
+    """A consent by device code (RFC 8628): until when, and what the provider gave to poll with and to show.
+
+    `ends_at` is when the approval ends, or the code where that is sooner. The rest is empty until the operator knows.
+    """
+
+    ends_at: datetime
+    code: Sensitive | None = None
+    user_code: str = ""
+    verification_uri: str = ""
+    interval: timedelta = timedelta(0)
+
+    def __repr__(self) -> str:
+        return f"Device({MASK})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Consent:
     """What was decided when a consent began and, once the provider has answered, what came back.
 
     `connector_digest`, `client_id`, `redirect_uri`, `scopes` and `spec_generation` are pinned: a Connection that was
     edited in between is not the one that somebody agreed to. `callback` holds parameters that the connector declares,
     by the provider's names; `error` is empty or a word of the closed list of `oauth.authorization`. `raw_query` is
-    kept only where the connector signs its answer with the client secret, which the gateway has not.
+    kept only where the connector signs its answer with the client secret, which the gateway has not. With a `device`
+    nothing comes back to the gateway: redirect URI and state are empty.
     """
 
     connector: str
@@ -101,6 +125,7 @@ class Consent:
     callback: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
     raw_query: Sensitive | None = None
+    device: Device | None = None
 
     def __repr__(self) -> str:
         return f"Consent({self.connector}, {MASK})"

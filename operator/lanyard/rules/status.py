@@ -124,7 +124,7 @@ def connection_status(previous: Mapping[str, Any], view: View, now: datetime) ->
 
 
 def _ready(view: View, before: Known, *, expired: bool) -> list[Verdict]:
-    if view.published_version is not None and view.intact and not expired:
+    if view.published_version is not None and view.intact and not expired and not _is_void(view, before):
         reason = Reason.TOKEN_PUBLISHED if view.needs_token else Reason.CREDENTIALS_PUBLISHED
         return [holds(Condition.READY, reason, secret=view.secret)]
     blocker = view.problem or view.failure or view.waiting
@@ -142,6 +142,13 @@ def _ready(view: View, before: Known, *, expired: bool) -> list[Verdict]:
     if blocker is None and view.published_version is not None:
         blocker = LanyardError(Reason.TOKEN_EXPIRED)
     return summary(usable=None, blocker=blocker, waiting=Reason.ACQUIRING)
+
+
+def _is_void(view: View, before: Known) -> bool:
+    """The grant is over and the product refuses what is left of it: nobody need wait for the expiry to know."""
+    verified = _carried(before.get(Condition.VERIFIED.value), Condition.VERIFIED)
+    is_over = view.consented is not None and view.consented.awaiting is not None
+    return is_over and verified is not None and verified.reason is Reason.VERIFICATION_REFUSED
 
 
 def _awaited(view: View, before: Known) -> Verdict | None:

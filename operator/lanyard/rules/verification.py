@@ -1,7 +1,7 @@
 """When the product is asked whether what is published works, and what its answer makes of the status (DESIGN 5).
 
 The answer is a condition of its own. `Ready` speaks of the Secret and is left alone: one bad answer of one product
-must not take a workload's credential away.
+must not take a workload's credential away. Only where the grant is over too does a refusal end it (rules/status.py).
 """
 
 from collections.abc import Mapping
@@ -20,10 +20,14 @@ DEFAULT_INTERVAL = timedelta(hours=6)
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What there is to ask about: the digest of what it was made from, and its resourceVersion."""
+    """What there is to ask about: the digest of what it was made from, and its resourceVersion.
+
+    `ended`: why the grant that it comes from is over, empty while it is not.
+    """
 
     digest: str
     version: str
+    ended: str = ""
 
 
 def interval_of(asked: timedelta | None, *, costs: bool) -> timedelta | None:
@@ -46,9 +50,18 @@ def due_at(
         return None
     if seen is not None and seen.digest != published.digest:
         return None
+    if seen is not None and published.ended not in {"", seen.ended}:
+        # Whether what is left still works decides about Ready.
+        return None
     if seen is not None and before["status"] != "True" and seen.version != published.version:
         return None
     return last + interval * (1 + JITTER_SHARE * fraction(uid))
+
+
+def ended_reason(status: Mapping[str, Any]) -> str:
+    """Why a consent is missing now; empty where it is there, or where the method needs none."""
+    found = (one for one in status.get("conditions") or () if one["type"] == Condition.AUTHORIZED.value)
+    return next((one["reason"] for one in found if one["status"] == "False"), "")
 
 
 def is_first_refusal(status: Mapping[str, Any], verdict: Verdict) -> bool:

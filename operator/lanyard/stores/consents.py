@@ -1,26 +1,26 @@
-"""Consent records: one Secret for each browser that was sent to a provider, shared by gateway and operator.
+"""Consent records: one Secret for each browser in which a consent began, shared by gateway and operator.
 
 The gateway creates a record, once for each browser secret, and writes the provider's answer into it; the operator
-claims it before it spends the code, and writes how it ended. Every change is made on the version that was read, so of
-two callbacks, two gateways or two operators one wins and the other is told 409. The content is sealed with the ring
+claims it before it spends the code, and writes how it ended. By device code the operator writes what to show instead,
+and nothing is claimed: one code is good for any number of polls. Every change is made on the version that was read, so
+of two callbacks, two gateways or two operators one wins and the other is told 409. The content is sealed with the ring
 `token`, bound to the Connection; what is in clear is the phase, the Connection and when the record may go.
 """
 
 import base64
-import binascii
 import hashlib
 import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from lanyard.api.meta import CONNECTION_ANNOTATION, CONNECTION_UID_LABEL, CONSENT_LABEL, GROUP
 from lanyard.clients.kube import Kube, Object
 from lanyard.errors import KubernetesError, LanyardError
 from lanyard.reasons import Reason
-from lanyard.rules.consent import Consent, Outcome, Phase
+from lanyard.rules.consent import Consent, Device, Outcome, Phase
 from lanyard.sensitive import Sensitive
 from lanyard.stores.keyring import Context, Keyring
 
@@ -33,7 +33,7 @@ _NONCE = 12
 class ConsentRecord:
     """A record as it was read. `version` is the resourceVersion on which the next change is made.
 
-    `consent` is None once the record is done: code and verifier are not kept longer than they are good for.
+    `consent` is None once the record is done: codes and verifier are not kept longer than they are good for.
     """
 
     name: str
@@ -68,13 +68,14 @@ class ConsentStore:
         self, browser_hash: str, *, uid: str, owner: str, consent: Consent, expires_at: datetime, now: datetime
     ) -> ConsentRecord:
         """KubernetesError 409 when this browser secret was used before."""
+        phase = Phase.STARTED if consent.device is None else Phase.REQUESTED
         body: Object = {
             "apiVersion": "v1",
             "kind": "Secret",
             "type": "Opaque",
             "metadata": {
                 "name": record_name(browser_hash),
-                "labels": {CONSENT_LABEL: Phase.STARTED.value, CONNECTION_UID_LABEL: uid},
+                "labels": {CONSENT_LABEL: phase.value, CONNECTION_UID_LABEL: uid},
                 "annotations": {CONNECTION_ANNOTATION: owner, EXPIRES_ANNOTATION: _moment(expires_at)},
             },
             "data": {"record": self._sealed(consent, uid, owner, now)},
@@ -98,8 +99,13 @@ class ConsentStore:
         """The code is about to be spent, by whoever this call succeeds for."""
         return await self._change(record, Phase.ANSWERED, Phase.CLAIMED, {})
 
+    async def show(self, record: ConsentRecord, consent: Consent, *, now: datetime) -> ConsentRecord:
+        """The provider has given a device code: from now on the page shows what belongs to it."""
+        sealed = self._sealed(consent, record.uid, record.owner, now)
+        return await self._change(record, Phase.REQUESTED, Phase.SHOWN, {"record": sealed})
+
     async def finish(self, record: ConsentRecord, outcome: Outcome) -> ConsentRecord:
-        """How it ended. Code and verifier go at the same time."""
+        """How it ended. Codes and verifier go at the same time."""
         told = json.dumps({"reason": outcome.reason, "account": outcome.account}, separators=(",", ":"))
         data = {"record": None, "outcome": _encoded(told.encode())}
         return await self._change(record, record.phase, Phase.DONE, data)
@@ -137,7 +143,7 @@ class ConsentStore:
             outcome = Outcome(**json.loads(base64.b64decode(data["outcome"]))) if "outcome" in data else None
             opened = self._keyring().open(sealed, Context("consent", uid, owner)) if sealed else b""
             consent = _consent(json.loads(opened)) if opened else None
-        except (ValueError, TypeError, KeyError, binascii.Error):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             raise LanyardError(Reason.STATE_INVALID, name=metadata["name"]) from None
         return ConsentRecord(
             metadata["name"], metadata["uid"], metadata["resourceVersion"], uid, owner, phase, consent, outcome
@@ -161,11 +167,23 @@ def _plain(consent: Consent) -> dict[str, Any]:
         "callback": dict(consent.callback),
         "error": consent.error,
         "raw_query": _revealed(consent.raw_query),
+        "device": _plain_device(consent.device) if consent.device is not None else None,
+    }
+
+
+def _plain_device(device: Device) -> dict[str, Any]:
+    return {
+        "ends_at": _moment(device.ends_at),
+        "code": _revealed(device.code),
+        "user_code": device.user_code,
+        "verification_uri": device.verification_uri,
+        "interval": device.interval.total_seconds(),
     }
 
 
 def _consent(plain: dict[str, Any]) -> Consent:
-    answered_at = plain["answered_at"]
+    # A record of an older version has no member for it.
+    answered_at, device = plain["answered_at"], plain.get("device")
     return Consent(
         connector=plain["connector"],
         connector_digest=plain["connector_digest"],
@@ -176,12 +194,23 @@ def _consent(plain: dict[str, Any]) -> Consent:
         code_verifier=_hidden(plain["code_verifier"]),
         spec_generation=plain["spec_generation"],
         approved_by=plain["approved_by"],
-        started_at=datetime.fromisoformat(plain["started_at"]),
-        answered_at=datetime.fromisoformat(answered_at) if answered_at is not None else None,
+        started_at=_aware(plain["started_at"]),
+        answered_at=_aware(answered_at) if answered_at is not None else None,
         code=_hidden(plain["code"]),
         callback=plain["callback"],
         error=plain["error"],
         raw_query=_hidden(plain["raw_query"]),
+        device=_device(device) if device is not None else None,
+    )
+
+
+def _device(plain: dict[str, Any]) -> Device:
+    return Device(
+        ends_at=_aware(plain["ends_at"]),
+        code=_hidden(plain["code"]),
+        user_code=plain["user_code"],
+        verification_uri=plain["verification_uri"],
+        interval=timedelta(seconds=plain["interval"]),
     )
 
 
@@ -195,6 +224,13 @@ def _hidden(value: str | None) -> Sensitive | None:
 
 def _encoded(value: bytes) -> str:
     return base64.b64encode(value).decode()
+
+
+def _aware(text: str) -> datetime:
+    when = datetime.fromisoformat(text)
+    if when.tzinfo is None:
+        raise ValueError("a moment without its zone")
+    return when
 
 
 def _moment(when: datetime) -> str:

@@ -9,6 +9,7 @@ const DEFAULTS = {
   token_format: "opaque",
   pkce_required: true,
   rotate_refresh_tokens: true,
+  device_code_ttl: 600,
 };
 
 const FIELDS = new Set([...Object.keys(DEFAULTS), "client_secret", "jwks", "redirect_uris", "response_types"]);
@@ -77,8 +78,13 @@ export function createAdmin({ state, provider, store }) {
     },
   };
   const health = { GET: () => ({ issuer: provider.issuer, marker: state.marker }) };
-  // As a person does in the account's settings: access tokens live to their end, nothing refreshes them any more.
-  const grants = { DELETE: (clientId) => ({ ended: store.endGrants(clientId) }) };
+  // As a person does in the account's settings: nothing refreshes any more; access tokens live to their end, or not.
+  const grants = {
+    DELETE: (clientId, _body, query) => {
+      const models = query.has("tokens") ? ["RefreshToken", "AccessToken"] : ["RefreshToken"];
+      return { ended: store.endGrants(clientId, models) };
+    },
+  };
   const collections = { clients, users, requests, grants, healthz: health };
 
   return async (request, response) => {

@@ -67,10 +67,14 @@ export function createStore({ sweepSeconds = 15 } = {}) {
     },
   });
 
-  const endGrants = (clientId) => {
-    const ended = [...entries("RefreshToken")].filter(([, { payload }]) => payload.clientId === clientId);
-    for (const [id] of ended) entries("RefreshToken").delete(id);
-    return ended.length;
+  const endGrants = (clientId, models) => {
+    let ended = 0;
+    for (const model of models) {
+      for (const [id, { payload }] of entries(model)) {
+        if (payload.clientId === clientId && entries(model).delete(id)) ended += 1;
+      }
+    }
+    return ended;
   };
 
   return { adapter, endGrants };

@@ -13,6 +13,7 @@ const extraClientProperties = [
   "token_format",
   "pkce_required",
   "rotate_refresh_tokens",
+  "device_code_ttl",
 ];
 const OIDC_SCOPES = ["openid", "offline_access"];
 
@@ -65,6 +66,7 @@ export function createProvider({ library, issuer, state, store }) {
     ttl: {
       AccessToken: (_ctx, _token, client) => client.token_ttl,
       ClientCredentials: (_ctx, _token, client) => client.token_ttl,
+      DeviceCode: (_ctx, _code, client) => client.device_code_ttl,
       RefreshToken: 14 * 24 * 3600,
       Grant: 14 * 24 * 3600,
       IdToken: 3600,
@@ -73,6 +75,7 @@ export function createProvider({ library, issuer, state, store }) {
     },
     features: {
       clientCredentials: { enabled: true },
+      deviceFlow: { enabled: true },
       devInteractions: { enabled: false },
       introspection: { enabled: true, allowedPolicy: () => true },
       revocation: { enabled: true, allowedPolicy: (_ctx, client, token) => token.clientId === client.clientId },

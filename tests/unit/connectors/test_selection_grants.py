@@ -5,10 +5,19 @@ from typing import Any
 import pytest
 
 from lanyard.api.connection import ClientAuthentication, Method
-from lanyard.connectors.selection import learned_of, plan_for
+from lanyard.connectors.selection import learned_of, pinned, plan_for
 from lanyard.errors import SpecError
 from lanyard.reasons import Reason
-from support.plans import AUTHORIZE_URL, TOKEN_URL, code_connector, code_plan, connection, connector, token_method
+from support.plans import (
+    AUTHORIZE_URL,
+    TOKEN_URL,
+    code_connector,
+    code_plan,
+    connection,
+    connector,
+    device_plan,
+    token_method,
+)
 
 
 def refusal(spec: Any, offered: Any) -> tuple[Reason, str | None]:
@@ -33,6 +42,16 @@ def test_the_client_id_of_a_consent_is_plain() -> None:
     assert refusal(connection("clientSecret", method="authorizationCode"), code_connector())[0] is (
         Reason.CREDENTIAL_MISSING
     )
+
+
+@pytest.mark.spec("C4", "C5")
+def test_what_a_consent_under_way_depends_on_has_one_digest() -> None:
+    """Prose may change; where it began, and what a token is asked with, may not."""
+    described = device_plan(description="Type a code.")
+    moved = device_plan(device={"url": "https://elsewhere.example.com/device"})
+    assert pinned(described) == pinned(device_plan())
+    assert pinned(moved) != pinned(device_plan())
+    assert pinned(code_plan(authorization={"params": {"prompt": "consent"}})) != pinned(code_plan())
 
 
 def test_a_client_without_a_secret_is_public_where_the_product_takes_that() -> None:

@@ -1,17 +1,18 @@
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lanyard.entry.pages.consent import approved_page, command_of, ended_page, unapproved_page, underway_page
+from lanyard.entry.pages.consent import approved_page, code_page, command_of, ended_page, unapproved_page, underway_page
 from lanyard.entry.pages.layout import STYLE, Page
 from lanyard.entry.pages.markup import text
 from lanyard.entry.pages.scopes import in_words
 from lanyard.entry.pages.troubles import away_page, bad_request_page, busy_page, fault_page, no_page, trouble_page
-from lanyard.flows.consent import Approved, Details, Ended, Trouble, Unapproved, Underway
+from lanyard.flows.standing import Approved, Coded, Details, Ended, Trouble, Unapproved, Underway
 from lanyard.reasons import Reason
 from lanyard.rules.consent import Browser, Outcome, Phase
 from lanyard.sensitive import Sensitive
@@ -21,7 +22,10 @@ pytestmark = pytest.mark.spec("C4")
 BROWSER = Browser(Sensitive("s" * 43), "uid", "sales/crm", datetime(2026, 11, 25, tzinfo=UTC))
 
 
-def details(**changes: str) -> Details:
+CODED = Coded(BROWSER, "WDJB-MJHT", "https://login.acme.example/device", datetime(2026, 11, 25, 12, 34, tzinfo=UTC))
+
+
+def details(**changes: Any) -> Details:
     facts = {"display_name": "Sales", "product": "Acme", "provider_host": "acme.example", "expected_account": ""}
     return Details(owner="sales/crm", scopes=("api", "files.read", "mail:send", "odd"), **(facts | changes))
 
@@ -34,6 +38,10 @@ PAGES = {
     "to be approved": unapproved_page(Unapproved(BROWSER), still=False),
     "to be approved, at rest": unapproved_page(Unapproved(BROWSER), still=True),
     "approved": approved_page(Approved(BROWSER, details(), "ada")),
+    "approved by device code": approved_page(Approved(BROWSER, details(by_device=True), "ada")),
+    "code wanted": underway_page(Underway(BROWSER, Phase.REQUESTED), still=False),
+    "code shown": code_page(CODED, still=False),
+    "code shown, at rest": code_page(CODED, still=True),
     "sent": underway_page(Underway(BROWSER, Phase.STARTED), still=False),
     "answered": underway_page(Underway(BROWSER, Phase.ANSWERED), still=False),
     "connected": ended(Reason.AUTHORIZED.value, "bot@acme.com"),
@@ -92,7 +100,19 @@ def test_a_page_needs_nothing_from_elsewhere_and_runs_nothing(name: str) -> None
     for tag, attributes in outline.seen:
         assert not [one for one in attributes if one.startswith("on") or one == "style"], tag
         for link in ("href", "src", "action"):
-            assert (attributes.get(link) or "/").startswith("/")
+            assert (attributes.get(link) or "/").startswith("/") or attributes.get(link) == CODED.page
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_only_the_page_with_a_code_leads_to_the_provider_and_tells_it_nothing(name: str) -> None:
+    away = [attributes for tag, attributes in Outline(PAGES[name]).seen if attributes.get("href") == CODED.page]
+    assert [(one["target"], one["rel"]) for one in away] == [("_blank", "noreferrer")] * name.startswith("code shown")
+
+
+def test_the_page_with_a_code_says_where_and_until_when() -> None:
+    html = PAGES["code shown"].html()
+    for said in ("WDJB-MJHT", "https://login.acme.example/device", "12:34 UTC"):
+        assert said in html
 
 
 def test_the_style_sheet_needs_nothing_from_elsewhere() -> None:
@@ -130,7 +150,12 @@ def test_only_the_page_with_the_button_lets_its_form_leave() -> None:
 
 
 def test_only_pages_that_wait_load_themselves_again() -> None:
-    assert {name for name, page in PAGES.items() if page.refresh} == {"to be approved", "answered"}
+    assert {name for name, page in PAGES.items() if page.refresh} == {
+        "to be approved",
+        "answered",
+        "code wanted",
+        "code shown",
+    }
 
 
 @pytest.mark.parametrize(

@@ -374,6 +374,19 @@ def test_what_was_seen_before_a_term_is_hearsay_unless_nobody_was_at_work(world:
     assert getattr(world.get(ASSET), "heard", None) is False
 
 
+@pytest.mark.spec("C13")
+def test_what_a_question_brought_wakes_the_links(world: World, woken: Woken) -> None:
+    world.follow()
+    see(world, CONNECTION)
+    world.observe(What.CONNECTION, body(LINK) | {"spec": LINKED})
+    world.lead(unbroken=False)
+    before = world.get(CONNECTION)
+    assert before is not None
+    woken.clear()
+    world.confirm(before, body(CONNECTION, status={"publishedVersion": "7"}))
+    assert woken == [LINK]
+
+
 def test_an_answer_to_a_question_is_no_hearsay(world: World, woken: Woken) -> None:
     world.follow()
     see(world, CONNECTION, status={"nextRefreshAt": "2026-03-01T13:00:00Z"})

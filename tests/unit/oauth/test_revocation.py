@@ -109,3 +109,17 @@ def test_a_call_whose_address_is_not_known_is_left_out() -> None:
 )  # fmt: skip
 def test_what_the_answer_says(status: int, expected: Revoked) -> None:
     assert revocation_verdict(status) is expected
+
+
+@pytest.mark.spec("C16")
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        pytest.param("https://login.example.com/revoke", 1, id="at the token endpoint's host"),
+        pytest.param("https://evil.example/revoke", 0, id="at another host"),
+        pytest.param("https://login.example.com:8443/revoke", 0, id="at another port"),
+    ],
+)
+def test_a_refresh_token_goes_to_no_host_that_only_the_connection_names(given: str, asked: int) -> None:
+    where = {"where": {"type": "url", "anyHost": True, "pattern": "https?://.+"}}
+    assert len(ask({"url": "{where}"}, parameters=where, given={"where": given})) == asked

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import pytest
 
 from lanyard.errors import LanyardError
-from lanyard.oauth.sigv4 import Keys, caller_identity_request, signed
+from lanyard.oauth.probes import Verdict
+from lanyard.oauth.sigv4 import Keys, caller_identity_request, caller_identity_verdict, signed
 from lanyard.oauth.wire import WireRequest
 from lanyard.sensitive import Sensitive
 
@@ -89,3 +90,18 @@ def test_a_key_that_no_header_carries_is_named(name: str, value: str) -> None:
     with pytest.raises(LanyardError) as caught:
         caller_identity_request({**CREDENTIALS, name: Sensitive(value)}, region="us-east-1", now=NOW)
     assert caught.value.facts["field"] == name
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [
+        (200, Verdict.WORKS),
+        (403, Verdict.REFUSED),
+        (401, Verdict.REFUSED),
+        (400, Verdict.UNKNOWN),
+        (429, Verdict.UNKNOWN),
+        (503, Verdict.UNKNOWN),
+    ],
+)
+def test_every_key_may_ask_whose_it_is_so_a_403_refuses_the_key(status: int, verdict: Verdict) -> None:
+    assert caller_identity_verdict(status) is verdict

@@ -439,3 +439,14 @@ def test_the_token_from_before_is_published_while_a_refresh_is_put_off() -> None
     assert found["Ready"] == "True TokenPublished"
     assert found["TokenFresh"] == "False RefreshOutcomeUnknown"
     assert found["Authorized"] == "True Authorized"
+
+
+@pytest.mark.spec("C11")
+@pytest.mark.parametrize("is_over", [True, False], ids=["a grant that is over", "a grant that lives"])
+def test_a_refusal_of_the_product_ends_ready_only_with_the_grant(is_over: bool) -> None:
+    status = passes(replace(FETCHED, consented=replace(PAGES, account="bot")))
+    refused = {**status["conditions"][0], "type": "Verified", "status": "False", "reason": "VerificationRefused"}
+    status["conditions"].append(refused)
+    consented = waits(LanyardError(Reason.GRANT_REVOKED)) if is_over else PAGES
+    found = told(passes(replace(LOOKED, consented=consented), status=status))
+    assert found["Ready"] == ("False GrantRevoked" if is_over else "True TokenPublished")

@@ -1,9 +1,10 @@
 """The pages of a consent that goes well, and of one that the person or the provider ended."""
 
+from lanyard.connectors.templates import host_of
 from lanyard.entry.pages.layout import Page, Step
 from lanyard.entry.pages.markup import Markup, element, join, paragraph, strong, text
 from lanyard.entry.pages.scopes import in_words
-from lanyard.flows.consent import Approved, Details, Ended, Unapproved, Underway
+from lanyard.flows.standing import Approved, Coded, Details, Ended, Unapproved, Underway
 from lanyard.oauth.authorization import CallbackError
 from lanyard.reasons import Reason
 from lanyard.rules.consent import Browser, Phase
@@ -44,9 +45,10 @@ def unapproved_page(standing: Unapproved, *, still: bool) -> Page:
 def approved_page(standing: Approved) -> Page:
     details = standing.details
     namespace, _, name = details.owner.partition("/")
+    onward = f"Get a code for {details.product}" if details.by_device else f"Continue to {details.product}"
     form = element(
         "form",
-        join(_token(standing.browser), element("button", text(f"Continue to {details.product}"), class_="button")),
+        join(_token(standing.browser), element("button", text(onward), class_="button")),
         method="post",
         action=path_of(details.owner),
     )
@@ -56,7 +58,7 @@ def approved_page(standing: Approved) -> Page:
             ("Connection", f"{details.display_name} ({name})" if details.display_name else name),
             ("Namespace", namespace),
             ("Product", details.product),
-            ("You sign in at", details.provider_host),
+            ("The code comes from" if details.by_device else "You sign in at", details.provider_host),
             ("Account expected", details.expected_account or "any; the one you sign in with is used"),
             ("Approved by", standing.user),
         ),
@@ -66,7 +68,7 @@ def approved_page(standing: Approved) -> Page:
                   f"know {standing.user}, or did not ask for this, close this page: nothing has happened yet.",
                   class_="quiet"),
     )  # fmt: skip
-    return Page(200, f"Connect {name} to {details.product}", body, Step.SIGN_IN, forms_leave=True)
+    return Page(200, f"Connect {name} to {details.product}", body, Step.SIGN_IN, forms_leave=not details.by_device)
 
 
 def underway_page(standing: Underway, *, still: bool) -> Page:
@@ -77,11 +79,32 @@ def underway_page(standing: Underway, *, still: bool) -> Page:
             again(standing.browser),
         )
         return Page(200, "Sign in at the provider", body, Step.SIGN_IN)
+    if standing.phase is Phase.REQUESTED:
+        body = join(
+            paragraph("Lanyard is asking the product for a code that you can enter there; this takes a few seconds."),
+            waiting(owner, "Waiting for the code", still=still),
+        )
+        return Page(200, "Getting a code", body, Step.SIGN_IN, refresh=0 if still else OUTCOME_SECONDS)
     body = join(
         paragraph("You have signed in. Lanyard is fetching the access now; this takes a few seconds."),
         waiting(owner, "Finishing", still=still),
     )
     return Page(200, "Almost there", body, Step.SIGN_IN, refresh=0 if still else OUTCOME_SECONDS)
+
+
+def code_page(standing: Coded, *, still: bool) -> Page:
+    host = host_of(standing.page)
+    link = element("a", text(f"Open {host}"), href=standing.page, class_="button", target="_blank", rel="noreferrer")
+    body = join(
+        paragraph("Open the product's own page, in this browser or on any other device, sign in there and enter:"),
+        element("pre", text(standing.user_code), class_="command user-code", tabindex="0",
+                role="group", aria_label="Your code"),
+        element("p", link),
+        paragraph(f"The address is {standing.page}. The code is good until {standing.ends_at:%H:%M} UTC. It is for you "
+                  "alone: whoever enters it decides which account is connected.", class_="quiet"),
+        waiting(standing.browser.owner, "Waiting until you have agreed there", still=still),
+    )  # fmt: skip
+    return Page(200, f"Enter your code at {host}", body, Step.SIGN_IN, refresh=0 if still else APPROVAL_SECONDS)
 
 
 def ended_page(standing: Ended) -> Page:
@@ -137,7 +160,7 @@ def _failure(standing: Ended, reason: str) -> tuple[str, str, str]:
         case Reason.AUTHORIZATION_EXPIRED.value | Reason.AUTHORIZATION_LOST.value:
             return (
                 "That took too long",
-                "The provider's answer could not be used any more.",
+                "Nobody agreed in time, or the provider's answer could not be used any more.",
                 ("Authorize again; it usually works at once."),
             )
         case "":

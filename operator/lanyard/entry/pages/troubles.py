@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from lanyard.entry.pages.consent import path_of
 from lanyard.entry.pages.layout import Page
 from lanyard.entry.pages.markup import NOTHING, element, join, paragraph, text
-from lanyard.flows.consent import Trouble
+from lanyard.flows.standing import Trouble
 
 _KEPT = "Nothing was changed: an access that worked before keeps working."
 
@@ -29,7 +29,7 @@ _TROUBLES = {
     Trouble.OTHER_METHOD: _Words(
         409, "Nothing to sign in to",
         "This Connection gets its access without a person's consent.",
-        "If a person should sign in, its owner sets spec.auth.method to authorizationCode.",
+        "If a person should sign in, its owner sets spec.auth.method to authorizationCode or deviceCode.",
     ),
     Trouble.LINK: _Words(
         409, "This Connection is a link",

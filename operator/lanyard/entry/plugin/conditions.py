@@ -84,10 +84,10 @@ def summary(one: Mapping[str, Any]) -> str:
 
 
 def wrong(one: Mapping[str, Any]) -> Iterator[Condition]:
-    """Conditions that are not true, the summary first."""
+    """Conditions that are false, the summary first. What is not known is not wrong."""
     found = conditions(one)
     for condition in sorted(found.values(), key=lambda condition: condition.type != "Ready"):
-        if condition.type not in NEVER_WRONG and condition.status != "True":
+        if condition.type not in NEVER_WRONG and condition.status == "False":
             yield condition
 
 

@@ -124,6 +124,9 @@ def _facts(one: Object, outside: Outside | None) -> list[tuple[str, str]]:
     told_times = [f"{word} {at(field)}" for field, word in times.items() if status.get(field)]
     if told_times:
         found.append(("token", ", ".join(told_times)))
+    verified = conditions(one).get("Verified")
+    if verified is not None and verified.status != "False":
+        found.append(("verified", f"{at('lastVerifiedAt')}: {halves(verified)[0]}"))
     failed = status.get("failedAttempts", 0)
     if failed:
         found.append(("attempts", f"{failed} failed in a row"))

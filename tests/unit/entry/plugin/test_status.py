@@ -295,3 +295,28 @@ def test_a_source_that_one_may_not_see_is_told_as_unseen(kubectl: ScriptedKubect
     assert (
         "◎ linkTo       Connection sales-crm in shared: you may not see it\n" in kubectl.lanyard("status", "crm").stdout
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "line"),
+    [
+        ("True", Reason.VERIFIED, "  verified     09:14 UTC (6 min ago): id.example.com takes what is published."),
+        (
+            "Unknown",
+            Reason.VERIFICATION_UNANSWERED,
+            "  verified     09:14 UTC (6 min ago): id.example.com does not say whether what is published works.",
+        ),
+        ("False", Reason.VERIFICATION_REFUSED, "✗ Verified     id.example.com refuses what is published."),
+    ],
+)
+def test_what_the_product_said_last_is_told(kubectl: ScriptedKubectl, status: str, reason: Reason, line: str) -> None:
+    one = ready()
+    said = LanyardError(reason, host="id.example.com").message
+    one["status"]["conditions"].append(condition("Verified", status, reason.value, said))
+    one["status"]["lastVerifiedAt"] = "2026-11-25T09:14:00Z"
+    kubectl.on("connections.lanyard.dev", "crm", out=one)
+    kubectl.on("secret", "app", out=READABLE)
+    kubectl.on("secret", "crm-token", out=OURS)
+    told = kubectl.lanyard("status", "crm")
+    assert line in told.stdout.splitlines()
+    assert told.exit_code == 0

@@ -1,0 +1,221 @@
+"""Connections that are brought to a step of a flow, struck there, and looked at once they have recovered.
+
+Each case has a namespace of its own, so many are struck by one kill. Requests to the API server that are held occupy
+the operator's connections, so not all can be.
+"""
+
+import math
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from support.agreeing import Agreement, agreement
+from support.checkpoint import Checkpoint, Moment, Trap
+from support.cluster import Cluster, Object, checked
+from support.crash_rows import Cell, Flow, Row
+from support.effects import ClusterEffects
+from support.granting import GRACE_SECONDS, GrantingProvider, Policy
+
+MOST_AT_ONCE = 14
+"""The operator has 16 connections to the API server; a few are needed for what is not held."""
+STEP_SECONDS = 20.0
+SHORT_LIFE, LONG_LIFE = 8.0, 600.0
+"""Of the token before a refresh, which is due after about 3.5 s (half the life is the largest margin), and of all that
+come in the flow: none of them is due before it is over.
+"""
+POLICIES = {Flow.ROTATES: Policy.ROTATES, Flow.GRACE: Policy.GRACE}
+"""Of the other flows with a grant: FIXED."""
+MACHINES = {Flow.FIRST_TOKEN, Flow.MACHINE}
+CONSENTS = {Flow.CONSENT, Flow.NEW_CONSENT}
+AT_ONCE = {*CONSENTS, Flow.FIRST_TOKEN, Flow.DELETION}
+"""Flows that begin when they are told to; the others when the published token is due."""
+AT_THE_PROVIDER = {"token request", "code exchange", "identity", "refresh token revoked", "access token revoked"}
+
+
+@dataclass
+class Case:
+    """One cell of the table, in a namespace of its own."""
+
+    flow: Flow
+    row: Row
+    moment: Moment
+    place: str = field(default_factory=lambda: f"kill-{uuid.uuid4().hex[:8]}")
+    record: str = ""
+    """The Secret of the consent that belongs to the flow."""
+    missed: bool = False
+    """The step never came."""
+    before: str = ""
+    """The token that was published when the flow began."""
+    complaints: list[str] = field(default_factory=list)
+
+    @property
+    def cell(self) -> Cell:
+        return self.row.cells[self.moment]
+
+    @property
+    def policy(self) -> Policy:
+        return POLICIES.get(self.flow, Policy.FIXED)
+
+    @property
+    def is_granted(self) -> bool:
+        return self.flow not in MACHINES
+
+
+def waves(cases: Sequence[Case]) -> Iterator[list[Case]]:
+    """Who is struck together: those whom one kill strikes, which must reach their steps at about the same time; and
+    all others at once.
+    """
+    for at_once in (True, False):
+        members = [case for case in cases if case.moment.kills and (case.flow in AT_ONCE) is at_once]
+        size = math.ceil(_held_at_api_server(members) / MOST_AT_ONCE) or 1
+        groups: list[list[Case]] = [[] for _ in range(size)]
+        for case in members:
+            min(groups, key=lambda group: (_held_at_api_server(group), len(group))).append(case)
+        yield from groups
+    yield [case for case in cases if not case.moment.kills]
+
+
+def _held_at_api_server(cases: Sequence[Case]) -> int:
+    return sum(case.row.step not in AT_THE_PROVIDER for case in cases)
+
+
+def connector_name(policy: Policy) -> str:
+    return f"kill-{policy.name.lower()}"
+
+
+def connector_spec(provider_url: str, policy: Policy) -> Object:
+    """A product whose grants rotate like this, with all that can be asked of one."""
+    machine: Object = {
+        "name": "clientCredentials",
+        "clientAuth": {"methods": ["client_secret_post"]},
+        "tokenRequest": {"url": f"{provider_url}/token"},
+    }
+    revocation = [{"token": token, "url": f"{provider_url}/revoke"} for token in ("refresh", "access")]
+    grace = {"grace": f"{int(GRACE_SECONDS)}s"} if policy is Policy.GRACE else {}
+    person = machine | {
+        "name": "authorizationCode",
+        "authorization": {"url": f"{provider_url}/authorize"},
+        "identity": {"request": {"url": f"{provider_url}/me"}, "account": ["/email"]},
+        "revocation": revocation,
+        "rotation": {"mode": policy.value} | grace,
+    }
+    # All cases ask one host at the same time.
+    return {"displayName": "Acme", "limits": {"concurrent": 256}, "methods": [person, machine]}
+
+
+class Ground:
+    """Operator, provider and checkpoint. `start_operator` makes one that has listed everything; `agree` writes records
+    of consents as the gateway does.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        checkpoint: Checkpoint,
+        effects: ClusterEffects,
+        provider: GrantingProvider,
+        start_operator: Callable[[], Any],
+        agree: Callable[[Sequence[Agreement]], None],
+    ) -> None:
+        self.client = client
+        self.checkpoint = checkpoint
+        self.provider = provider
+        self._effects = effects
+        self._start_operator = start_operator
+        self._agree = agree
+        self._operator = start_operator()
+
+    def cluster(self, case: Case) -> Cluster:
+        return Cluster(self.client, case.place)
+
+    def published(self, case: Case) -> dict[str, str]:
+        """What the workload Secret carries; empty where there is none."""
+        here = self.cluster(case)
+        return here.data("crm-token") if here.exists("Secret", "crm-token") else {}
+
+    def strike(self, wave: list[Case]) -> None:
+        """All of them to their step, and the kill where there is one."""
+        for case in wave:
+            self._prepare(case)
+        self._bring_to_start(wave)
+        for case in wave:
+            self._begin(case)
+        self._set_off(wave)
+        self._cut_short(wave)
+
+    def clear(self, wave: list[Case]) -> None:
+        for case in wave:
+            self.checkpoint.follow(case.place, "")
+            self.client.delete(self.cluster(case).path("Connection", "crm"))
+            self.client.delete(f"/api/v1/namespaces/{case.place}")
+
+    def _prepare(self, case: Case) -> None:
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": case.place}}
+        checked(self.client.post("/api/v1/namespaces", json=namespace))
+        is_due = case.flow not in AT_ONCE
+        self.provider.policies[case.place] = case.policy
+        self.provider.lives[case.place] = SHORT_LIFE if is_due else LONG_LIFE
+        self.cluster(case).secret("app", client_secret="s3cret")
+        if case.flow is not Flow.FIRST_TOKEN:
+            self._connect(case)
+
+    def _connect(self, case: Case) -> None:
+        self.cluster(case).connection(
+            "crm",
+            connector=connector_name(case.policy),
+            auth={
+                "method": "authorizationCode" if case.is_granted else "clientCredentials",
+                "clientId": case.place,
+            },
+            credentials={"clientSecret": {"secretRef": {"name": "app", "key": "client_secret"}}},
+        )
+
+    def _bring_to_start(self, wave: list[Case]) -> None:
+        """What comes before the flow is undisturbed."""
+        granted = [case for case in wave if case.is_granted]
+        for case in granted:
+            self.cluster(case).wait_reason("crm", "AuthorizationRequired")
+        self._consent([case for case in granted if case.flow is not Flow.CONSENT])
+        for case in wave:
+            if case.flow not in {Flow.CONSENT, Flow.FIRST_TOKEN}:
+                self.cluster(case).wait_ready("crm")
+                case.before = self.published(case)["access_token"]
+
+    def _begin(self, case: Case) -> None:
+        """From here on it is the flow: the trap is set."""
+        self.provider.lives[case.place] = LONG_LIFE
+        self.checkpoint.follow(case.place, case.flow.name)
+        if case.flow is Flow.REVOKED:
+            self.provider.end(case.place)
+        provocation = [case.row.provoked_by] if case.row.provoked_by is not None else []
+        self.checkpoint.arm(case.place, *provocation, Trap(case.row.step, case.moment))
+
+    def _set_off(self, wave: list[Case]) -> None:
+        for case in wave:
+            if case.flow is Flow.FIRST_TOKEN:
+                self._connect(case)
+            if case.flow is Flow.DELETION:
+                self.cluster(case).delete("Connection", "crm")
+        self._consent([case for case in wave if case.flow in CONSENTS])
+
+    def _consent(self, cases: list[Case]) -> None:
+        """In each of these places a person agrees."""
+        agreements = []
+        for case in cases:
+            here = self.cluster(case)
+            connector = here.get("Connector", connector_name(case.policy))
+            agreements.append(agreement(here.get("Connection", "crm"), connector, self.provider.code(case.place)))
+            case.record = agreements[-1].record
+            self._effects.know(case.record, case.place)
+        self._agree(agreements)
+
+    def _cut_short(self, wave: list[Case]) -> None:
+        kills = wave[0].moment.kills
+        wait = self.checkpoint.wait_held if kills else self.checkpoint.wait_struck
+        missed = wait([case.place for case in wave], seconds=STEP_SECONDS)
+        if kills:
+            self._operator.kill()
+            self._operator = self._start_operator()
+        for case in wave:
+            case.missed = case.place in missed
