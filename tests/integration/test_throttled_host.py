@@ -37,7 +37,8 @@ def test_grants_of_a_host_that_refuses_are_refreshed_within_its_limits(
         operator.start()
         wait_until(lambda: host.fresh() == COUNT, seconds=60)
     assert host.provider.peak <= host.concurrent
-    assert host.ahead_of_rate() <= 3, "as many as come within a tenth of a second, which is the way there"
+    # Credentials and intent come between the place at the host and the request: the first may be a second on its way.
+    assert host.ahead_of_rate() <= host.per_minute / 60
     assert host.in_pauses() == 0
     assert host.doubles == 0
     assert len(host.refused_at) == refusals
