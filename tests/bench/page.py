@@ -23,6 +23,18 @@ TITLES = {
     "refresh_lateness_p99_seconds": "lateness of refreshes, p99",
     "refresh_cpu_ms": "CPU of the operator per refresh",
     "saturation_refreshes_per_second": "refreshes at saturation",
+    "writes_per_rotating_refresh": "writes per refresh of a grant that rotates",
+    "writes_per_fixed_grant_refresh": "writes per refresh of a grant that does not rotate",
+    "writes_restart_granted": "writes of a restart with live grants",
+    "provider_calls_restart_granted": "provider calls of a restart with live grants",
+    "granted_start_seconds": "from start with live grants to steady",
+    "granted_rss_mib": "memory of the operator, live grants, at rest",
+    "granted_lateness_p99_seconds": "lateness of refreshes of grants that rotate, p99",
+    "granted_cpu_ms": "CPU of the operator per refresh of a grant that rotates",
+    "throttled_recovery_seconds": "from start to all refreshed at a host that answers 429 at first",
+    "throttled_requests_in_pauses": "requests to that host in a pause that it asked for",
+    "consent_pages_per_core": "start pages of a consent per CPU second of the gateway",
+    "consent_callbacks_per_core": "callbacks of a consent per CPU second of the gateway",
     "takeover_clean_seconds": "from SIGTERM to the first refresh by another operator",
     "takeover_kill_seconds": "from SIGKILL to the first refresh by another operator",
     "storm_rss_mib": "memory of the operator after twenty ended watches",
@@ -77,6 +89,8 @@ def _notes(rows: list[Figure]) -> list[str]:
         "* All Connections read one Secret, and each fetches its token from the OAuth server.",
         "* Lateness runs from the exact moment of a refresh, which `status.nextRefreshAt` shows cut to whole seconds, "
         "to the provider's sight of the request.",
+        "* Grants are not given in a browser here: the provider issues refresh tokens by its password grant, and they "
+        "are written into state Secrets as a consent would. Pages are asked for over TLS, connections kept.",
     ]
     machines = {tuple(one.machine.items()) for one in rows}
     for facts in (dict(machine) for machine in machines):

@@ -6,10 +6,14 @@ requests says whose each request was.
 
 import base64
 import itertools
+import ssl
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Self
 
 import httpx
@@ -18,6 +22,7 @@ from bench import meters
 from localenv.environment import Environment
 from support.cluster import GROUP, Cluster, status_of
 from support.install import install_chart
+from support.keys import write_rings
 from support.operator import OperatorProcess
 
 THREADS = 8
@@ -51,12 +56,32 @@ class Place:
             self._own.stop()
 
     @property
+    def is_shared(self) -> bool:
+        """Others go on in it afterwards."""
+        return self._own is None
+
+    @property
     def kubernetes(self) -> Any:
         return self.environment.kubernetes
 
     @property
     def oauth(self) -> Any:
         return self.environment.oauth
+
+    def browser(self) -> httpx.Client:
+        """Trusts the certificates of this place."""
+        context = ssl.create_default_context(cafile=str(self.environment.pki.ca_path))
+        return httpx.Client(verify=context, trust_env=False, timeout=30)
+
+    @cached_property
+    def rings(self) -> Mapping[str, str]:
+        """The keyrings of this install, as settings."""
+        return write_rings(Path(tempfile.mkdtemp(dir=self.environment.run_dir)))
+
+    def account(self, name: str) -> Path:
+        """The kubeconfig of one of the chart's ServiceAccounts."""
+        found: Path = self.kubernetes.service_account_kubeconfig("lanyard-system", name)
+        return found
 
     def cpu(self) -> meters.Cpu:
         return meters.cpu(self.environment.run_dir)
@@ -95,10 +120,10 @@ class Place:
         if self._own is None:
             _checked(self.client.delete(f"{GROUP}/namespaces/{name}/connections"))
 
-    def register(self, names: list[str], *, life: int) -> None:
+    def register(self, names: list[str], *, life: int, **more: Any) -> None:
         """A client each at the provider, whose tokens live `life` seconds."""
         for name in names:
-            self.oauth.add_client(name, secret=SECRET, scopes=["api"], ttl=life)
+            self.oauth.add_client(name, secret=SECRET, scopes=["api"], ttl=life, **more)
 
     def create(self, namespace: str, names: list[str], *, over_seconds: float = 0.0) -> None:
         """Create Connections as fast as the API server takes them, or spread over a time."""

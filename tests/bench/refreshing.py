@@ -180,10 +180,7 @@ def _watch(
         before = place.cpu()
         time.sleep(seconds)
         after, seen = place.cpu(), calls(place.kubernetes, logged)
-        known = {
-            one["metadata"]["name"]: Known(one["metadata"]["uid"], _next_at(one))
-            for one in place.connections(cluster.namespace)
-        }
+        known = known_of(place, cluster.namespace)
         times: dict[str, list[float]] = defaultdict(list)
         refused = 0
         for request in place.oauth.requests(since=asked):
@@ -202,6 +199,13 @@ def _watch(
         )
         operator.stop()
     return window, known
+
+
+def known_of(place: Place, namespace: str) -> dict[str, Known]:
+    """By name."""
+    return {
+        one["metadata"]["name"]: Known(one["metadata"]["uid"], _next_at(one)) for one in place.connections(namespace)
+    }
 
 
 def _next_at(one: dict[str, dict[str, str]]) -> float:

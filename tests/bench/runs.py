@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
-from bench import lifecycle, refreshing, takeover, weather
+from bench import consenting, granted, lifecycle, refreshing, takeover, throttling, weather
 from bench.figures import Figure
 from bench.place import Place
 from bench.sizes import Size
@@ -14,6 +14,11 @@ BENCHES: dict[str, tuple[Bench, tuple[str, ...]]] = {
     "lifecycle": (lifecycle.run, lifecycle.FIGURES),
     "refresh": (refreshing.run, refreshing.FIGURES),
     "saturation": (refreshing.run_saturated, refreshing.SATURATED),
+    "granted": (granted.run, granted.FIGURES),
+    "granted-fixed": (granted.run_fixed, granted.FIXED),
+    "granted-restart": (granted.run_restart, granted.RESTART),
+    "throttling": (throttling.run, throttling.FIGURES),
+    "consent": (consenting.run, consenting.FIGURES),
     "storm": (weather.run, weather.FIGURES),
     "takeover": (takeover.run, takeover.FIGURES),
 }

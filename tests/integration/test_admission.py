@@ -120,7 +120,7 @@ def test_short_names_and_columns_are_served(kubernetes: Any, connection: dict[st
     assert connection["metadata"]["name"] in kubernetes.kubectl("get", "conn", "--namespace", "default")
     header = kubernetes.kubectl("get", "conn", "--namespace", "default", "-o", "wide").splitlines()[0]
     assert re.split(r" {2,}", header.strip()) == [
-        "NAME", "READY", "REASON", "CONNECTOR", "METHOD", "EXPIRES", "SECRET", "MESSAGE", "AGE",
+        "NAME", "READY", "REASON", "CONNECTOR", "METHOD", "ACCOUNT", "EXPIRES", "SECRET", "MESSAGE", "AGE",
     ]  # fmt: skip
     for short in ("asset", "credstore", "lanyard"):
         kubernetes.kubectl("get", short, "--all-namespaces")

@@ -20,6 +20,11 @@ BUDGETED = (
     "writes_idle_resync",
     "writes_restart",
     "provider_calls_restart",
+    "writes_per_rotating_refresh",
+    "writes_per_fixed_grant_refresh",
+    "writes_restart_granted",
+    "provider_calls_restart_granted",
+    "throttled_requests_in_pauses",
 )
 
 
@@ -30,7 +35,7 @@ def measured() -> Iterator[dict[str, Figure]]:
         yield {one.name: one for one in runs.figures_of(sizes.TINY, environment=environment)}
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_every_figure_that_is_promised_is_measured(measured):
     assert measured.keys() == set(runs.NAMES)
 
@@ -58,6 +63,25 @@ def test_refreshes_were_seen_by_the_provider_and_resyncs_by_the_api_server(measu
     assert measured["refresh_lateness_p99_seconds"].details["announced_otherwise"] == 0
     assert measured["writes_idle_resync"].details["resyncs"] >= 2
     assert measured["start_fresh_seconds"].details["left_in_queue"] == 0
+
+
+def test_a_refresh_of_a_grant_writes_its_state_the_secret_and_the_status(measured):
+    for name, times in {"writes_per_rotating_refresh": 2, "writes_per_fixed_grant_refresh": 1}.items():
+        refreshes = measured[name].details["refreshes"]
+        assert refreshes >= sizes.TINY.fixed
+        assert measured[name].details["writes"] == {
+            "patch secrets": (times + 1) * refreshes,
+            "patch connections/status": refreshes,
+        }
+    assert measured["granted_cpu_ms"].details["refused"] == 0
+
+
+def test_a_host_that_throttles_is_pressed_no_harder_than_it_allows(measured):
+    seen = measured["throttled_recovery_seconds"].details
+    assert seen["refused"] == sizes.TINY.refusals
+    assert seen["requests"] == sizes.TINY.refreshed + sizes.TINY.refusals
+    assert seen["at_once"] <= seen["at_once_allowed"]
+    assert seen["spent_twice"] == 0
 
 
 def test_every_figure_names_what_it_is_held_against_and_the_machine(measured, tmp_path):

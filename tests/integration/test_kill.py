@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from lanyard.flows.pages import Pages
 from support.agreeing import Agreement, agree
 from support.checkpoint import Checkpoint, Moment
 from support.cluster import Cluster
@@ -24,6 +23,7 @@ pytestmark = [pytest.mark.spec("C+1", "C+2"), pytest.mark.timeout(400)]
 
 
 GATEWAY = "https://lanyard.example"
+CALLBACK = f"{GATEWAY}/oauth/callback/{{}}"
 DEADLINE = "5s"
 """All that one kill strikes is to be held within it; an intent stands in the way for three times as long."""
 
@@ -47,7 +47,7 @@ def ground(
         return operator_process(kubeconfig=kubeconfig, **settings).start()
 
     def consent(agreements: Sequence[Agreement]) -> None:
-        agree(gateway, EXCHANGE, Path(rings["keyring_token"]), Pages(GATEWAY).redirect_uri, agreements)
+        agree(gateway, EXCHANGE, Path(rings["keyring_token"]), CALLBACK.format, agreements)
 
     with GrantingProvider() as provider, kubernetes.client() as client:
         before_provider = checkpoint.listen(provider.url, provider_effect)

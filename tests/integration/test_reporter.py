@@ -27,11 +27,13 @@ from lanyard.flows.gather import Gatherer
 from lanyard.flows.inputs import sources_of
 from lanyard.flows.keys import Key, What
 from lanyard.flows.limits import HostLimits
+from lanyard.flows.pages import Pages
 from lanyard.flows.publish import Publisher
 from lanyard.flows.queue import WorkQueue
 from lanyard.flows.report import Reporter
 from lanyard.flows.resolve import Resolver
 from lanyard.flows.tally import Tally
+from lanyard.flows.token_endpoint import TokenEndpoint
 from lanyard.flows.world import Record, World
 from lanyard.reasons import Reason
 from lanyard.rules.conditions import Condition, Verdict, holds
@@ -288,18 +290,23 @@ async def connecting(office: Office) -> AsyncIterator[tuple[Connect, WorkQueue]]
         resolver = Resolver(
             kube=kube, world=world, cache=CredentialCache(), vault=vault, tally=tally, labels_required=True
         )
+        endpoint = TokenEndpoint(
+            resolver=resolver,
+            outbound=outbound,
+            limits=HostLimits(wake=lambda _: None),
+            tally=tally,
+            deadline=timedelta(seconds=1),
+            clock=clock,
+        )
         yield (
             Connect(
                 world=world,
-                gatherer=Gatherer(world=world, catalogue=catalogue, publisher=publisher, pace=PACE, clock=clock),
-                acquirer=Acquirer(
-                    resolver=resolver,
-                    outbound=outbound,
-                    limits=HostLimits(wake=lambda _: None),
-                    tally=tally,
-                    deadline=timedelta(seconds=1),
-                    clock=clock,
+                gatherer=Gatherer(
+                    world=world, catalogue=catalogue, publisher=publisher, pace=PACE, clock=clock, takes_consents=False
                 ),
+                acquirer=Acquirer(endpoint),
+                refresher=None,
+                pages=Pages(""),
                 confirmer=Confirmer(kube, world),
                 publisher=publisher,
                 reporter=office.reporter,

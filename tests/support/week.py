@@ -165,10 +165,12 @@ class ApiWeather:
     slips: deque[tuple[Aim, int, Slip]] = field(default_factory=deque)
     bad_at: float = 0.0
     """When it was last bad."""
+    writes: list[tuple[str, str]] = field(default_factory=list)
 
     async def travel(self, verb: str, path: str, act: Callable[[], Any], step: Callable[[], Awaitable[None]]) -> Any:
         await step()
-        await asyncio.sleep(API_LATENCY)
+        if verb != "WATCH":
+            await asyncio.sleep(API_LATENCY)
         slip = self._slip(verb, path)
         if self.time() < self.out_until or slip is not None:
             self.bad_at = self.time()
@@ -181,10 +183,13 @@ class ApiWeather:
         if slip is Slip.MEDDLED and path in self.cluster.objects:
             self.cluster.merge(path, {"metadata": {"annotations": {"somebody": str(self.cluster.version)}}})
         result = act()
+        if verb not in {"GET", "LIST", "WATCH"}:
+            self.writes.append((verb, path))
         await step()
         if slip is Slip.LOST:
             raise refused(0)
-        await asyncio.sleep(API_LATENCY)
+        if verb != "WATCH":
+            await asyncio.sleep(API_LATENCY)
         return result
 
     def _slip(self, verb: str, path: str) -> Slip | None:

@@ -31,6 +31,7 @@ CONNECTIONS = "/apis/lanyard.dev/v1alpha1/connections"
 SETTINGS = Settings(gateway_url="https://lanyard.example")
 RESYNC = SETTINGS.resync_interval.total_seconds()
 INSTALL = "install-1"
+SPINS = 200
 _process: ContextVar["ModelOperator | None"] = ContextVar("process", default=None)
 
 
@@ -141,6 +142,9 @@ class ModelOperator:
         """As in `entry.wiring`; a fault of ours is not confessed but found."""
         flows = self._flows
         self.passes.append(asyncio.get_running_loop().time())
+        if self.passes[-1] == self.passes[-SPINS:][0] and len(self.passes) > SPINS:
+            self._week.judge.blame("passes that take no time follow one another")
+            await asyncio.sleep(1.0)
         try:
             if key.what is What.CONSENT:
                 assert flows.authorizer is not None

@@ -23,6 +23,8 @@ from lanyard.flows.tally import Tally
 from lanyard.flows.world import World
 from lanyard.rules.status import moment
 
+_log = logging.getLogger(__name__)
+
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 QUIET = ("httpx", "httpcore", "aiohttp.access", "asyncio", "kopf")
 
@@ -44,6 +46,10 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=lambda value: type(value).__name__)
 
 
+def _unraisable(found: "sys.UnraisableHookArgs") -> None:
+    _log.warning("an exception that nobody could catch", extra={"fault": found.exc_type.__name__})
+
+
 def configure_logging(level: str) -> None:
     """All loggers to standard error as JSON. Libraries that log addresses or bodies are kept quiet at any level."""
     handler = logging.StreamHandler(sys.stderr)
@@ -55,6 +61,8 @@ def configure_logging(level: str) -> None:
     logging.raiseExceptions = False
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # What a task says that is torn down with its loop goes past all handlers, text and all.
+    sys.unraisablehook = _unraisable
     # kopf prints whole bodies and exception texts below this level (research/kopf.md 1.11).
     logging.getLogger("kopf").setLevel(logging.CRITICAL)
 

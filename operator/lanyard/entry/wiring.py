@@ -30,7 +30,7 @@ from lanyard.entry.settings import SecretAccess, Settings, SettingsError
 from lanyard.entry.telemetry import HealthServer, ObjectCollector
 from lanyard.entry.watch import Watcher
 from lanyard.errors import KubernetesError, SteppedBackError
-from lanyard.flows.duty import QueueDuty
+from lanyard.flows.duty import QueueDuty, all_kept
 from lanyard.flows.inputs import link_target, sources_of
 from lanyard.flows.keys import Key, What
 from lanyard.flows.lease import Leadership
@@ -136,6 +136,7 @@ class Operator:
             _log.info("stopping", extra={"in_flight": self._queue.in_flight})
             self._watcher.stop()
             unfinished = await self._queue.drain(self._settings.drain_deadline.total_seconds()) if self._listed else 0
+            await all_kept(self._world)
             leading.cancel()
             await asyncio.wait([leading])
             if not unfinished:

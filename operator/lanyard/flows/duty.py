@@ -5,7 +5,9 @@ term begins without a list. What it knows by the watch alone may be one refresh 
 refresh token: `Confirmer` looks once more at each Connection, right before the first request for it.
 """
 
-from collections.abc import Callable
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from lanyard.api.meta import CONNECTION_UID_LABEL
@@ -15,6 +17,10 @@ from lanyard.flows.keys import Key, What
 from lanyard.flows.queue import WorkQueue
 from lanyard.flows.sweep import ORDER, object_path
 from lanyard.flows.world import Record, SecretVersion, World
+
+_log = logging.getLogger(__name__)
+
+LOOK = 0.2  # seconds
 
 
 class QueueDuty:
@@ -76,6 +82,19 @@ class QueueDuty:
             self._queue.resume()
         else:
             self._queue.pause()
+
+
+async def all_kept(world: World, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    """Wait until nothing is being spent: a grant that was received and is not written yet would end with the process.
+
+    Requests have a deadline; only an API server that takes no write makes this long, and then there is nothing better.
+    """
+    told = False
+    while world.spending:
+        if not told:
+            _log.warning("a grant is not written yet: the process stays", extra={"count": len(world.spending)})
+            told = True
+        await sleep(LOOK)
 
 
 class Confirmer:

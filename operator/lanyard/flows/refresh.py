@@ -293,7 +293,11 @@ def _acquired(errand: Errand, grant: Grant, *, skewed: bool = False) -> Acquired
 
 
 def _due_at(errand: Errand, grant: Grant) -> datetime | None:
-    return due_at(grant, errand.plan.method.rotation, errand.plan.default_life, errand.record.uid)
+    """In whole seconds, as the status has it: who comes by the status would otherwise come too early for the grant, and
+    publish the token that is there once more.
+    """
+    when = due_at(grant, errand.plan.method.rotation, errand.plan.default_life, errand.record.uid)
+    return when.replace(microsecond=0) if when is not None else None
 
 
 def owner_of(record: Record) -> str:

@@ -122,8 +122,10 @@ def _is_still_owed(facts: Facts, now: datetime) -> bool:
 
 
 def _repair(facts: Facts, now: datetime, cause: Cause) -> Decision:
-    put_off = facts.repairs_from
-    return Rest(put_off) if put_off is not None and put_off > now else Acquire(cause)
+    put_off, due = facts.repairs_from, facts.next_refresh_at
+    # What is due anyway is not put off: its moment has passed, and looking at it again would be a busy loop.
+    is_due = due is not None and due <= now
+    return Rest(put_off) if put_off is not None and put_off > now and not is_due else Acquire(cause)
 
 
 def _at(when: datetime | None, now: datetime, cause: Cause, expires_at: datetime | None) -> Decision:

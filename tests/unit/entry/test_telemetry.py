@@ -1,7 +1,9 @@
 import asyncio
+import gc
 import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,6 +26,7 @@ def lines() -> Iterator[io.StringIO]:
     """What a process that configured logging would write."""
     root = logging.getLogger()
     names = (None, *QUIET)
+    hook = sys.unraisablehook
     before = (root.handlers[:], logging.raiseExceptions, [(name, logging.getLogger(name).level) for name in names])
     configure_logging("INFO")
     stream = io.StringIO()
@@ -31,6 +34,7 @@ def lines() -> Iterator[io.StringIO]:
     assert isinstance(handler, logging.StreamHandler)
     handler.setStream(stream)
     yield stream
+    sys.unraisablehook = hook
     root.handlers[:], logging.raiseExceptions = before[0], before[1]
     for name, level in before[2]:
         logging.getLogger(name).setLevel(level)
@@ -53,6 +57,20 @@ def test_a_line_is_one_json_object_with_its_extra_fields(lines: io.StringIO) -> 
         "object": "Connection/sales/crm",
         "count": 3,
     }
+
+
+@pytest.mark.spec("C8", "K8")
+def test_what_is_torn_down_with_its_loop_is_told_by_its_type(lines: io.StringIO) -> None:
+    class Leaver:
+        def __del__(self) -> None:
+            raise ValueError(CANARY)
+
+    leaver = Leaver()
+    del leaver
+    gc.collect()
+    (line,) = written(lines)
+    assert (line["level"], line["fault"]) == ("warning", "ValueError")
+    assert CANARY not in lines.getvalue()
 
 
 @pytest.mark.spec("K8")

@@ -1,12 +1,13 @@
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from lanyard.errors import KubernetesError, KubernetesStatus
-from lanyard.flows.duty import Confirmer, QueueDuty
+from lanyard.flows.duty import Confirmer, QueueDuty, all_kept
 from lanyard.flows.inputs import sources_of
 from lanyard.flows.keys import Key, What
 from lanyard.flows.queue import WorkQueue
@@ -200,3 +201,18 @@ async def test_a_connection_that_is_gone_is_forgotten(found: dict[str, Any] | in
 async def test_no_answer_confirms_nothing(which: str) -> None:
     with pytest.raises(KubernetesError):
         await confirmed(Answers(**{"connection": body(CRM), which: 503}))
+
+
+@pytest.mark.spec("C+1")
+async def test_a_process_stays_until_every_grant_that_it_received_is_written() -> None:
+    world = World(wake=lambda _: None, sources_of=lambda _key, _spec: ())
+    first, second = ExitStack(), ExitStack()
+    first.enter_context(world.spend("uid-1"))
+    second.enter_context(world.spend("uid-2"))
+    left = [first, second]
+
+    async def sleep(_: float) -> None:
+        left.pop().close()
+
+    await all_kept(world, sleep=sleep)
+    assert left == []

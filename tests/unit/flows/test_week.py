@@ -29,6 +29,7 @@ from support.week import (
     TakeOver,
     Week,
 )
+from support.week_judge import CONNECTION, STATE, WORKLOAD
 from support.week_provider import Habit, Habits, Mishap
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
@@ -83,6 +84,7 @@ waits = st.one_of(
 )
 steps = st.lists(st.builds(lambda deed, wait: Step(deed, **wait), deeds, waits), min_size=4, max_size=14)
 GRACE = Setting(Habits(Habit.GRACE, 8 * HOUR, grace=MINUTE), "rotatesWithGrace")
+ROTATES = Setting(Habits(Habit.REVOKES, HOUR), "rotates")
 
 
 def tell(setting: Setting, story: list[Step]) -> None:
@@ -95,7 +97,7 @@ def tell(setting: Setting, story: list[Step]) -> None:
 @pytest.mark.spec("C7", "C+1", "C+2")
 @pytest.mark.timeout(600)  # a story that fails is made short before it is shown
 @settings(
-    max_examples=70,
+    max_examples=160,
     derandomize=True,
     deadline=None,
     suppress_health_check=list(HealthCheck),
@@ -112,13 +114,47 @@ def test_whatever_happens_in_a_week_no_grant_is_lost_that_could_be_kept(setting:
     [
         (GRACE, [Step(Mishaps((Mishap.DROPPED, Mishap.UNREACHABLE, Mishap.DENIED)))]),
         (GRACE, [Step(Mishaps((Mishap.DROPPED, *[Mishap.FAILED] * 5)))]),
-        (Setting(Habits(Habit.REVOKES, HOUR), "rotates"), [Step(Mishaps((Mishap.THROTTLED,))), Step(Grant())]),
+        (
+            Setting(Habits(Habit.FIXED, 90.0), "fixed"),
+            [Step(Asked(), seconds=10.0) for _ in range(30)],
+        ),
+        (ROTATES, [Step(Slips(Aim.STATE, 1, (Slip.REFUSED, Slip.UNSENT, Slip.BUSY, Slip.MEDDLED)))]),
+        (ROTATES, [Step(ApiOutage(MINUTE), due=0.4)]),
+        (ROTATES, [Step(Slips(Aim.STATE, 1, (Slip.LOST,)))]),
+        (ROTATES, [Step(Slips(Aim.STATE, 1, (Slip.REFUSED,) * 5)), Step(Grant(), due=0.2)]),
+        (ROTATES, [Step(Mishaps((Mishap.DROPPED,)))]),
+        (ROTATES, [Step(Revoke())]),
+        (ROTATES, [Step(Mishaps((Mishap.THROTTLED,))), Step(Grant())]),
     ],
     ids=[
         "an answer that was lost is not forgotten when the next request did not even leave",
         "the time in which a token may be sent again begins with the first request, not with the last",
+        "a wish that is put off does not keep a due token from being replaced",
+        "a token that was received is written as soon as the API server takes it",
+        "a token that was received survives a minute without the API server",
+        "a token that was written although no answer came is found to be written",
+        "a consent that comes while a token cannot be written replaces it",
+        "where a second use ends the grant, a lost answer is waited out until shortly before the expiry",
+        "a grant that somebody has revoked is asked for once",
         "a provider that asks for a pause when a code is spent ends that consent and nothing else",
     ],
 )
-def test_what_went_wrong_in_a_week_before(setting: Setting, story: list[Step]) -> None:
+def test_a_week_with_one_story_to_tell(setting: Setting, story: list[Step]) -> None:
     tell(setting, [*story, Step(Nothing(), lives=2.5)])
+
+
+@pytest.mark.spec("C7")
+def test_a_refresh_of_a_rotating_grant_takes_four_writes() -> None:
+    """Announce, keep, publish, report."""
+
+    async def week() -> None:
+        seen = Week(ROTATES)
+        await seen.run([Step(Nothing(), lives=10.0)])
+        refreshes = len(seen.judge.requests)
+        assert refreshes > 10
+        assert seen.api.writes.count(("PATCH", STATE)) == 2 * refreshes
+        assert seen.api.writes.count(("APPLY", WORKLOAD)) == refreshes
+        # Beside these: that there is no consent yet, and that there is one.
+        assert seen.api.writes.count(("APPLY", f"{CONNECTION}/status")) == refreshes + 2
+
+    run_virtually(week())

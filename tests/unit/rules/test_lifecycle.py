@@ -150,6 +150,14 @@ SENTENCES: dict[str, tuple[dict[str, Any], Decision]] = {
         {"asked": True, "repairs_from": NOW + MINUTE},
         Rest(NOW + MINUTE),
     ),
+    "whoever asks again and again is not put off once the token is due": (
+        {"asked": True, "repairs_from": NOW + MINUTE, "next_refresh_at": NOW},
+        Acquire(Cause.ASKED),
+    ),
+    "a repair that is put off does not keep a due token from being replaced": (
+        {"published": PublishedFacts(intact=False), "repairs_from": NOW + MINUTE, "next_refresh_at": NOW},
+        Acquire(Cause.DRIFT),
+    ),
     "a suspended Connection fetches nothing for whoever asks": ({"asked": True, "suspended": True}, Rest(None)),
     "the first token is never put off as a repair": (NEW | {"repairs_from": NOW + MINUTE}, Acquire(Cause.FIRST)),
     "a due token is never put off as a repair": (
