@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lanyard.api.connection import BUILT, GRANT_METHODS, ConnectionSpec, secret_name
+from lanyard.api.connection import GRANT_METHODS, ConnectionSpec, secret_name
 from lanyard.api.meta import misfit
 from lanyard.connectors.loader import Connector
 from lanyard.connectors.selection import Plan, plan_for
@@ -19,13 +19,13 @@ from lanyard.errors import LanyardError, SpecError
 from lanyard.flows.acquire import Acquired
 from lanyard.flows.catalogue import Catalogue
 from lanyard.flows.inputs import Input, digest_of, inputs_of
-from lanyard.flows.keys import Key, What
 from lanyard.flows.publish import Publisher, Target, Written
 from lanyard.flows.world import Record, World
 from lanyard.reasons import Condition, Reason
 from lanyard.rules.lifecycle import Facts, PublishedFacts
 from lanyard.rules.schedule import Backoff, Repairs
 from lanyard.rules.status import counted, moment
+from lanyard.stores.grants import ending_of
 
 OUTCOMES = frozenset(
     {
@@ -101,9 +101,7 @@ class Gatherer:
             inputs = (*inputs, Input("grant", grant.consented))
         status = record.parsed_status()
         awaiting, ended = self._awaiting(record, status) if is_granted else (None, False)
-        ours = self._world.published.get(Key(What.SECRET, record.key.namespace, target.name))
-        written = memory.written.version.uid if memory.written is not None else ""
-        published = ours if ours is not None and (ours.owner == record.uid or ours.uid == written) else None
+        published = self._publisher.standing(record, target, memory.written)
         intact = published is not None and await self._is_intact(record, memory, target, published.version, status)
         for one in inputs:
             if one.told:
@@ -144,7 +142,6 @@ class Gatherer:
             return spec, None, None, error
         try:
             _refuse_own_secret(record.key.name, spec)
-            _refuse_unbuilt(spec, connector)
             return spec, connector, self._plan(spec, connector), None
         except LanyardError as error:
             return spec, connector, None, error
@@ -159,7 +156,7 @@ class Gatherer:
         """Why only a person can go on, and whether that is because a grant is over."""
         grant = self._world.grant_of(record.key, record.uid)
         if grant is not None:
-            return (LanyardError(_ending(grant.ended)), True) if grant.ended else (None, False)
+            return (LanyardError(ending_of(grant.ended)), True) if grant.ended else (None, False)
         if self._world.adoption_of(record.key, record.uid) is not None:
             return None, False
         if record.declined is not None:
@@ -184,19 +181,6 @@ class Gatherer:
             memory.intact_version = version
             return True
         return False
-
-
-def _ending(reason: str) -> Reason:
-    """An end whose reason only a newer version knows is an end all the same."""
-    return Reason(reason) if reason in set(Reason) else Reason.GRANT_REVOKED
-
-
-def _refuse_unbuilt(spec: ConnectionSpec, connector: Connector) -> None:
-    """What nothing carries out yet is told before anybody is asked to complete it."""
-    offered = [method.name for method in connector.spec.methods]
-    method = spec.auth.method or offered[0]
-    if method in offered and method not in BUILT:
-        raise SpecError(Reason.METHOD_NOT_AVAILABLE, connector=connector.name, method=method)
 
 
 def _refuse_own_secret(name: str, spec: ConnectionSpec) -> None:

@@ -226,7 +226,14 @@ class GrantStore:
             intent = read_intent(_decoded(secret, "intent")) if "intent" in data else None
         except (ValueError, KeyError):
             raise LanyardError(Reason.STATE_INVALID) from None
-        return Stored(grant, intent, _ending(ended), metadata["resourceVersion"], metadata["uid"], unread)
+        return Stored(
+            grant,
+            intent,
+            ending_of(ended) if ended is not None else None,
+            metadata["resourceVersion"],
+            metadata["uid"],
+            unread,
+        )
 
     async def _found(self, uid: str) -> Object | None:
         try:
@@ -264,10 +271,8 @@ def _bounded(grant: Grant, stored: Stored) -> bytes:
     return text
 
 
-def _ending(reason: str | None) -> Reason | None:
+def ending_of(reason: str) -> Reason:
     """An end whose reason only a newer version knows is an end all the same."""
-    if reason is None:
-        return None
     try:
         return Reason(reason)
     except ValueError:
