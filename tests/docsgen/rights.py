@@ -16,10 +16,12 @@ EXCHANGE = "lanyard-exchange"
 WHY = {
     ("lanyard.dev", "connections"): "what teams ask for; `patch` for the finalizer of one with a stored grant",
     ("lanyard.dev", "credentialassetrefs"): "where their credentials are",
+    ("lanyard.dev", "federatedcredentials"): "whose JWTs are taken, and where their keys are",
     ("lanyard.dev", "connectors"): "how products authenticate",
     ("lanyard.dev", "credentialstores"): "which stores there are",
     ("lanyard.dev", "connections/status"): "conditions, expiry, the next attempt",
     ("lanyard.dev", "credentialassetrefs/status"): "conditions",
+    ("lanyard.dev", "federatedcredentials/status"): "conditions, the last exchange",
     ("lanyard.dev", "connectors/status"): "conditions",
     ("lanyard.dev", "credentialstores/status"): "conditions",
     ("", "namespaces"): "labels that `allowedNamespaces.selector` asks for",
@@ -31,6 +33,7 @@ WHY = {
 }
 WHY_OF_GATEWAY = {
     ("lanyard.dev", "connections"): "what is to be authorized, and who approved which browser",
+    ("lanyard.dev", "federatedcredentials"): "whose JWTs are taken, and for which Connection",
     ("lanyard.dev", "connectors"): "where a product's sign-in page is",
     ("", "secrets"): "consent records: create, write the answer, read the outcome, take away what is over",
     ("coordination.k8s.io", "leases"): "whether the operator is there (the object `lanyard-operator` alone)",

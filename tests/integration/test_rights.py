@@ -250,7 +250,7 @@ def test_the_documented_tables_are_those_of_the_chart() -> None:
 
 READ = {"get", "list", "watch"}
 WRITE = {"create", "update", "patch", "delete", "deletecollection"}
-OURS = ("connections", "credentialassetrefs")
+OURS = ("connections", "credentialassetrefs", "federatedcredentials")
 
 
 @pytest.mark.spec("C2")

@@ -13,6 +13,7 @@ PLURALS = {
     "Connector": "connectors",
     "CredentialStore": "credentialstores",
     "CredentialAssetRef": "credentialassetrefs",
+    "FederatedCredential": "federatedcredentials",
 }
 Object = dict[str, Any]
 WAIT_SECONDS = 20.0

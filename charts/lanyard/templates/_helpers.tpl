@@ -27,10 +27,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
   resources: [connections]
   verbs: [get, list, watch, patch]
 - apiGroups: [lanyard.dev]
-  resources: [credentialassetrefs]
+  resources: [credentialassetrefs, federatedcredentials]
   verbs: [get, list, watch]
 - apiGroups: [lanyard.dev]
-  resources: [connections/status, credentialassetrefs/status]
+  resources: [connections/status, credentialassetrefs/status, federatedcredentials/status]
   verbs: [patch]
 - apiGroups: [""]
   resources: [secrets]
@@ -72,7 +72,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{/* What the gateway reads inside a namespace that it serves. */}}
 {{- define "lanyard.rules.gateway" -}}
 - apiGroups: [lanyard.dev]
-  resources: [connections]
+  resources: [connections, federatedcredentials]
   verbs: [get, list, watch]
 {{- end }}
 

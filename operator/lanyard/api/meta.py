@@ -28,6 +28,16 @@ FINALIZER = f"{GROUP}/grant"
 """On a Connection with a stored grant: the operator takes the grant back before the object goes."""
 GRANT_LABEL = f"{GROUP}/grant"
 """On a state Secret: the id of the install that holds the grant."""
+COPY_LABEL = f"{GROUP}/token-copy"
+"""On a Secret that operator and gateway share: a Connection's live access token, sealed."""
+ISSUER_KEYS_LABEL = f"{GROUP}/issuer-keys"
+"""On a Secret that operator and gateway share: the public keys of one issuer."""
+REFETCH_ANNOTATION = f"{GROUP}/refetch-at"
+"""On a key set: when a gateway met a key id that it does not have (RFC 3339)."""
+LAST_USE_LABEL = f"{GROUP}/last-use"
+"""On a Secret that a gateway replica writes: when it handed out a token for which credential last."""
+SPENT_LABEL = f"{GROUP}/spent"
+"""On a Secret that stands for a JWT which is taken once only, or for a token of ours that was revoked."""
 
 
 class Model(BaseModel):

@@ -13,10 +13,11 @@ import yaml
 from lanyard.api.asset import ASSET
 from lanyard.api.connection import CONNECTION
 from lanyard.api.connector import CONNECTOR
+from lanyard.api.federation import FEDERATED_CREDENTIAL
 from lanyard.api.meta import GROUP, VERSION, Kind, Model
 from lanyard.api.store import STORE
 
-KINDS = (CONNECTION, CONNECTOR, STORE, ASSET)
+KINDS = (CONNECTION, CONNECTOR, STORE, ASSET, FEDERATED_CREDENTIAL)
 
 _KEPT = {
     "type", "description", "format", "enum", "pattern", "minLength", "maxLength", "minimum", "maximum", "minItems",
