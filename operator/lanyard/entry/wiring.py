@@ -250,7 +250,7 @@ class Operator:
                 await flows.deletion.reconcile(key, self._queue)
             elif key.what is What.CONNECTION:
                 await self._reconcile(key)
-            else:
+            elif key.what is not What.CREDENTIAL:
                 await flows.inspect.reconcile(key, self._queue)
         except SteppedBackError:
             self._duty.step_back(key)

@@ -43,6 +43,9 @@ def sources_of(key: Key, spec: Mapping[str, Any]) -> Sources:
             auth = spec.get("vault", {}).get("auth", {})
             ref = auth.get("tokenSecretRef") or auth.get("appRole", {}).get("secretIdRef")
             return (Key(What.SECRET, ref["namespace"], ref["name"]),) if ref else ()
+        case What.CREDENTIAL:
+            name = (spec.get("connectionRef") or {}).get("name")
+            return (Key(What.CONNECTION, key.namespace, name),) if name else ()
         case What.CONNECTOR | What.SECRET | What.CONSENT:
             return ()
 

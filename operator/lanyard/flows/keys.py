@@ -11,6 +11,7 @@ class What(StrEnum):
     CONNECTOR = "Connector"
     STORE = "CredentialStore"
     ASSET = "CredentialAssetRef"
+    CREDENTIAL = "FederatedCredential"
     SECRET = "Secret"
     CONSENT = "consent record"
 
