@@ -19,6 +19,9 @@ from lanyard.rules.status import moment
 
 Sources = tuple[Key, ...]
 
+NO_OBJECTS = frozenset({What.SECRET, What.CONSENT, What.ISSUER})
+"""What is known otherwise than by its object."""
+
 
 @dataclass(frozen=True, slots=True)
 class SecretVersion:
@@ -96,7 +99,7 @@ class World:
     wake: Callable[[Key], None]
     sources_of: Callable[[Key, dict[str, Any]], Sources]
     objects: dict[What, dict[Key, Record]] = field(
-        default_factory=lambda: {what: {} for what in What if what not in {What.SECRET, What.CONSENT}}
+        default_factory=lambda: {what: {} for what in What if what not in NO_OBJECTS}
     )
     leaving: dict[Key, Record] = field(default_factory=dict)
     """Connections that are being deleted and wait for us to take their grant back."""
@@ -121,6 +124,10 @@ class World:
 
     def get(self, key: Key) -> Record | None:
         return self.objects[key.what].get(key)
+
+    def wants_copy(self, key: Key) -> bool:
+        """Whether a FederatedCredential names this Connection: then the gateway hands out its token."""
+        return any(one.what is What.CREDENTIAL for one in self._dependents.get(key, ()))
 
     def grant_of(self, key: Key, uid: str) -> GrantSeen | None:
         return next((one for one in self.grants.get(key, ()) if one.uid == uid), None)
@@ -171,6 +178,7 @@ class World:
                 self.wake(key)
             return
         spec: dict[str, Any] = body.get("spec") or {}
+        former = known.sources if known is not None else ()
         if known is not None and known.uid == metadata["uid"]:
             record = known
             record.generation, record.spec = metadata.get("generation", 0), _text(spec)
@@ -181,6 +189,7 @@ class World:
             self._make(key, body, known, asked, heard=False)
         self.wake(key)
         self.touch(key)
+        self._wake_named(key, former)
 
     def _make(self, key: Key, body: dict[str, Any], known: Record | None, asked: str, *, heard: bool) -> None:
         metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
@@ -234,10 +243,19 @@ class World:
         if record is None or (uid is not None and record.uid != uid):
             return
         del self.objects[key.what][key]
+        former = record.sources
         self._unlink(record)
         self.asset_versions.pop(key, None)
         self.wake(key)
         self.touch(key)
+        self._wake_named(key, former)
+
+    def _wake_named(self, key: Key, former: Sources) -> None:
+        """A Connection has its token copied as long as there is a FederatedCredential that names it."""
+        record = self.get(key)
+        if key.what is What.CREDENTIAL:
+            for source in {*former, *(record.sources if record is not None else ())}:
+                self.wake(source)
 
     def _leave(self, key: Key, body: dict[str, Any]) -> None:
         metadata = body["metadata"]
