@@ -83,7 +83,8 @@ class Settlement:
             spec = ConnectionSpec.model_validate_json(record.spec)
         except ValidationError:
             raise LanyardError(Reason.AUTHORIZATION_OUTDATED) from None
-        plan = plan_for(spec, self._catalogue.find(spec.connector), consent.callback)
+        connector = self._catalogue.find(spec.connector)
+        plan = plan_for(spec, connector, learned_of(plan_for(spec, connector), "callback", consent.callback))
         if spec.suspend or not consent.is_still(
             generation=record.generation,
             client_id=spec.auth.client_id,
