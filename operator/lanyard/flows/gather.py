@@ -119,6 +119,7 @@ class Gatherer:
             asked=record.ask,
             next_refresh_at=moment(status.get("nextRefreshAt")),
             expires_at=moment(status.get("expiresAt")),
+            issued_at=moment(status.get("lastRefreshedAt")),
             # A change of the object itself is somebody's wish and never put off.
             repairs_from=memory.repairs.not_before(self._pace)
             if memory.repairs is not None and generation == status.get("observedGeneration")
