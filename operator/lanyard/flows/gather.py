@@ -53,6 +53,8 @@ class Memory:
     read: dict[str, str] = field(default_factory=dict)
     """Markers of Secrets that were read before the watch told of them, by credential."""
     repairs: Repairs | None = None
+    unconfirmed: int = 0
+    """Looks in a row that the API server did not answer, before anything may be spent."""
 
 
 @dataclass(frozen=True, slots=True)
