@@ -137,18 +137,21 @@ def safety(rotation: Rotation, grant: Grant) -> Safety:
 
 
 def due_at(grant: Grant, rotation: Rotation, default_life: timedelta, uid: str) -> datetime | None:
-    """When its access token is to be replaced: ahead of its expiry, and before an unused grant would end.
+    """When its access token is to be replaced: ahead of its expiry, and before an unused grant would end. In whole
+    seconds, as a status has it: who comes by the status would otherwise come too early, and publish the same again.
 
     Without a refresh token that is when a person is to be told that it will end; None for one that never does.
     """
     if grant.refresh_token is None:
-        return refresh_at(grant.issued_at, grant.expires_at, uid) if grant.expires_at is not None else None
+        if grant.expires_at is None:
+            return None
+        return refresh_at(grant.issued_at, grant.expires_at, uid).replace(microsecond=0)
     ends = [grant.expires_at if grant.expires_at is not None else grant.issued_at + default_life]
     if rotation.idle_lifetime is not None:
         ends.append(grant.issued_at + parse_duration(rotation.idle_lifetime))
     if grant.refresh_expires_at is not None:
         ends.append(grant.refresh_expires_at)
-    return refresh_at(grant.issued_at, min(ends), uid)
+    return refresh_at(grant.issued_at, min(ends), uid).replace(microsecond=0)
 
 
 def next_step(stored: Stored, rotation: Rotation, *, due: bool, now: datetime) -> Step:

@@ -26,6 +26,7 @@ from lanyard.rules.grants import (
     renewed,
     safety,
 )
+from lanyard.rules.publish import timestamp
 from lanyard.rules.schedule import CLOCK_TOLERANCE
 from lanyard.sensitive import Sensitive
 
@@ -238,6 +239,7 @@ def test_a_grant_is_refreshed(rotation: dict[str, Any], grant: dict[str, Any], b
     found = due_at(replace(GRANT, **grant), Rotation.model_validate(rotation), HOUR, "uid")
     assert found is not None
     assert before - 12 * MINUTE <= found <= before
+    assert found == datetime.fromisoformat(timestamp(found)), "who comes by the status would come too early"
 
 
 def test_without_a_refresh_token_its_end_is_told_ahead_and_one_without_an_end_has_nothing_to_tell() -> None:
