@@ -66,7 +66,8 @@ ACTIONS = {
     "consent": "a browser was sent to the provider (`started`), or came back (`answered`, `refused by the "
     "provider`); the operator stored a grant (`authorized`), or says [why not](../reasons.md)",
     "orphan": "a stored grant misses its Connection: noted (`mark`), found again (`unmark`), removed (`remove`)",
-    "deletion": "a deleted Connection's grant was taken back (`revoked`), left alone (`orphaned`), or could not be",
+    "deletion": "a deleted Connection's grant was taken back (`revoked`), left alone (`orphaned`), had ended before "
+    "(`ended before`) or was never there (`no grant`); anything else is why it could not be",
     "publish": "a workload Secret was written; `object gone`: nothing was, for the Connection was deleted meanwhile",
 }
 
