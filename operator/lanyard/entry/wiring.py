@@ -253,7 +253,9 @@ class Operator:
                 await flows.deletion.reconcile(key, self._queue)
             elif key.what is What.CONNECTION:
                 await self._reconcile(key)
-            elif key.what is not What.CREDENTIAL:
+            elif key.what in {What.CREDENTIAL, What.ISSUER}:
+                pass
+            else:
                 await flows.inspect.reconcile(key, self._queue)
         except SteppedBackError:
             self._duty.step_back(key)
