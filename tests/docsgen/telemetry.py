@@ -60,7 +60,7 @@ ACTIONS = {
     "link": "a link's Secret was written with what its source has published",
     "verify": "the product was asked whether what is published works; "
     "the outcome is `works`, `refused`, `forbidden` or `unknown`",
-    "take back": "a link's Secret was deleted; the outcome is [the reason](../reasons.md)",
+    "take back": "a Secret was deleted that may be there no longer; the outcome is [the reason](../reasons.md)",
     "token request": "a token endpoint was asked; the outcome is `issued` or [a reason](../reasons.md)",
     "resolve": "a credential was read from a Secret or through a CredentialAssetRef, from its store or from memory",
     "consent": "a browser was sent to the provider (`started`), or came back (`answered`, `refused by the "

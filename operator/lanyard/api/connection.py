@@ -227,6 +227,9 @@ class ConnectionStatus(ObjectStatus):
     account: LongText | None = Field(
         None, description="The account that consented; System until the first consent. Methods with a consent only."
     )
+    client_id: LongText | None = Field(
+        None, description="Client id of this Connection at Lanyard's own token endpoint: its uid. None on links."
+    )
     redirect_uri: Annotated[str, Field(max_length=512)] | None = Field(
         None,
         alias="redirectURI",

@@ -30,17 +30,20 @@ from lanyard.entry.settings import SecretAccess, Settings, SettingsError
 from lanyard.entry.telemetry import HealthServer, ObjectCollector
 from lanyard.entry.watch import Watcher
 from lanyard.errors import KubernetesError, SteppedBackError
+from lanyard.flows.application import Application
+from lanyard.flows.connect import Connect
 from lanyard.flows.duty import QueueDuty, all_kept
 from lanyard.flows.inputs import link_target, sources_of
 from lanyard.flows.keys import Key, What
 from lanyard.flows.lease import Leadership
 from lanyard.flows.limits import HostLimits
+from lanyard.flows.link import Link
 from lanyard.flows.mirrors import Namespaces, OpenConsents, PublishedSecrets, ReadableSecrets, StoredGrants
 from lanyard.flows.queue import WorkQueue
 from lanyard.flows.reseal import keep_encrypted
 from lanyard.flows.sweep import sweep
 from lanyard.flows.tally import Tally
-from lanyard.flows.world import World
+from lanyard.flows.world import Record, World
 from lanyard.rules.consent import FOR_THE_OPERATOR
 from lanyard.rules.lease import Pace
 from lanyard.stores.cache import CredentialCache
@@ -258,9 +261,7 @@ class Operator:
             self._duty.step_back(key)
 
     async def _reconcile(self, key: Key) -> None:
-        record = self._world.get(key)
-        is_link = record is not None and link_target(record) is not None
-        flow = self._flows.link if is_link else self._flows.connect
+        flow = self._flow_of(self._world.get(key))
         try:
             await flow.reconcile(key, self._queue)
             await self._flows.verify.reconcile(key, self._queue)
@@ -272,6 +273,14 @@ class Operator:
             await flow.confess(key, type(error).__name__, self._queue)
         finally:
             self._limits.settle(key)
+
+    def _flow_of(self, record: Record | None) -> Connect | Application | Link:
+        """A link publishes what another one has; of what Lanyard makes itself nothing is published at all."""
+        if record is not None and link_target(record) is not None:
+            return self._flows.link
+        if record is not None and self._flows.catalogue.mints(record):
+            return self._flows.application
+        return self._flows.connect
 
     def _gauges(self) -> dict[str, tuple[str, float]]:
         return {

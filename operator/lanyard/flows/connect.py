@@ -249,6 +249,7 @@ class Connect:
             inputs_digest=previous.get("inputsDigest", ""),
             failed_attempts=attempts,
             next_at=next_at,
+            client_id=record.uid,
         )
         status, verdicts = connection_status(previous, view, now)
         queue.at(key, next_at)
@@ -272,6 +273,7 @@ class Connect:
             failed_attempts=facts.failed_attempts,
             next_at=facts.next_refresh_at,
             consented=self._consented(record, gathered, result),
+            client_id=record.uid,
         )
         if result.failure is not None:
             attempts = facts.failed_attempts + 1 if facts.attempted_digest == gathered.facts.inputs_digest else 1
