@@ -189,6 +189,25 @@ def make_team(cluster: Any, environment: Any, gateway: Any, operator: Any) -> It
 
 
 @pytest.fixture
+def issuer() -> Iterator[Any]:
+    """An issuer of JWTs that answers as told, over TLS."""
+    from support.issuing import StaticIssuer
+
+    with StaticIssuer() as here:
+        yield here
+
+
+@pytest.fixture
+def federation_team(cluster: Any, environment: Any, gateway: Any, issuer: Any) -> Iterator[Any]:
+    """An application of a team, and the issuer that its workloads have their JWTs from."""
+    from support.federating import FederationTeam
+
+    here = FederationTeam(cluster, environment, gateway, issuer)
+    yield here
+    here.close()
+
+
+@pytest.fixture
 def cluster(kubernetes: Any) -> Iterator[Any]:
     """A namespace of its own, gone afterwards."""
     from support.cluster import Cluster

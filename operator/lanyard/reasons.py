@@ -69,6 +69,7 @@ class Reason(StrEnum):
     CREDENTIAL_INVALID = "CredentialInvalid"
     CLIENT_ID_NOT_PLAIN = "ClientIdNotPlain"
     CONSENT_NOT_SET_UP = "ConsentNotSetUp"
+    SIGN_IN_NOT_OFFERED = "SignInNotOffered"
     LINK_TO_LINK = "LinkToLink"
     # resolving credentials
     SECRET_NOT_FOUND = "SecretNotFound"
@@ -141,6 +142,7 @@ class Reason(StrEnum):
     VERIFICATION_UNANSWERED = "VerificationUnanswered"
     # publishing
     SECRET_CONFLICT = "SecretConflict"
+    COPY_CONFLICT = "CopyConflict"
     SECRET_REFUSED = "SecretRefused"
     # ourselves
     KUBERNETES_UNAVAILABLE = "KubernetesUnavailable"

@@ -2,10 +2,14 @@
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from lanyard.api.meta import CONSENT_ANNOTATION
+from lanyard.sensitive import Sensitive
+from lanyard.stores.consents import ConsentRecord, ConsentStore
 from support.cluster import conditions, message_of, reason_of, status_of
 from support.consenting import Team
 from support.granted import grants, refresh, refreshed_at, works
@@ -119,6 +123,48 @@ def test_where_the_product_refuses_the_last_token_too_ready_ends_with_the_grant(
     team.consent()
     team.cluster.wait_ready("crm")
     assert works(team)
+
+
+@pytest.mark.spec("C4")
+@pytest.mark.parametrize(
+    ("age", "expected"),
+    [
+        pytest.param(timedelta(0), "AuthorizationOutdated", id="one that brought a grant just now"),
+        pytest.param(timedelta(minutes=11), "AuthorizationExpired", id="one of long ago"),
+    ],
+)
+def test_with_a_former_approval_nobody_who_may_write_records_spends_a_code(
+    make_team: Callable[..., Team], age: timedelta, expected: str
+) -> None:
+    """As somebody could who has taken over the gateway, which holds the ring `token`."""
+    team = make_team()
+    visitor = team.visitor()
+    back = team.answered(visitor)
+    began = team.read_record().consent
+    assert began is not None
+    visitor.get(back, follow_redirects=True)
+    found = team.cluster.wait_ready("crm")
+    metadata = found["metadata"]
+    now = datetime.now(UTC)
+    entries = [
+        one | {"time": (now - age).strftime("%Y-%m-%dT%H:%M:%SZ")} if CONSENT_ANNOTATION in str(one) else one
+        for one in metadata["managedFields"]
+    ]
+    team.cluster.merge("Connection", "crm", {"metadata": {"managedFields": entries}})
+    approved = metadata["annotations"][CONSENT_ANNOTATION].partition(".")[0]
+
+    async def forge(store: ConsentStore, record: ConsentRecord) -> ConsentRecord:
+        await store.delete(record)
+        made = await store.create(
+            approved, uid=record.uid, owner=record.owner, consent=began, expires_at=now + timedelta(minutes=9), now=now
+        )
+        mine = began.answered(now=now, code=Sensitive("a code of an account of mine"), callback={})
+        return await store.answer(made, mine, now=now)
+
+    team.operate(forge)
+    done = team.until(team.read_record, lambda one: one.outcome is not None)
+    assert done.outcome.reason == expected
+    assert team.token_requests() == 1
 
 
 @pytest.mark.spec("C11")

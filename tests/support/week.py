@@ -219,7 +219,7 @@ class Week:
         self._loop.set_task_factory(owned_task)
         self.time = self._loop.time
         self.ring = Keyring((RingKey("one", b"k" * 32, EPOCH - timedelta(days=1)),))
-        self.cluster = ModelCluster()
+        self.cluster = ModelCluster(self.true_now)
         self.provider = ModelProvider(setting.habits, self.time)
         self.api = ApiWeather(self.cluster, self.time)
         self.judge = Judge(self)
@@ -239,6 +239,10 @@ class Week:
     def now(self) -> datetime:
         """By the operator's clock."""
         return EPOCH + timedelta(seconds=self.time()) + self._shift
+
+    def true_now(self) -> datetime:
+        """By the clock of the API server, which nobody sets."""
+        return EPOCH + timedelta(seconds=self.time())
 
     @property
     def operator(self) -> ModelOperator:
@@ -400,7 +404,10 @@ class Week:
         )
         store = ConsentStore(self._gateway_kube(), SETTINGS.exchange_namespace, lambda: self.ring)
         browser = f"browser-of-somebody-{next(self._numbers)}"
-        self._change({"metadata": {"annotations": {CONSENT_ANNOTATION: f"{browser}.ada"}}})
+        owned = {"f:metadata": {"f:annotations": {f"f:{CONSENT_ANNOTATION}": {}}}}
+        entry = {"manager": "kubectl-annotate", "time": self.true_now().isoformat(), "fieldsV1": owned}
+        annotations = {CONSENT_ANNOTATION: f"{browser}.ada"}
+        self._change({"metadata": {"annotations": annotations, "managedFields": [entry]}})
         started = await store.create(
             browser,
             uid=UID, owner=OWNER, consent=consent, expires_at=self.now() + timedelta(minutes=10), now=self.now(),

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from lanyard.clients.kube import Page
@@ -28,7 +29,8 @@ class Change:
 class ModelCluster:
     """What the API server keeps. Objects are replaced and never changed, so a reader may keep what it was given."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self.clock = clock
         self.objects: dict[str, Object] = {}
         self.history: list[Change] = []
         self.on_change: Callable[[Change], None] = lambda _: None
@@ -139,6 +141,9 @@ class ModelKube:
     async def get(self, path: str, *, metadata_only: bool = False) -> Object:
         found: Object = await self._travel("GET", path, lambda: self._cluster.get(path))
         return {"metadata": found["metadata"]} if metadata_only else found
+
+    async def dated_metadata(self, path: str) -> tuple[Object, datetime]:
+        return (await self.get(path, metadata_only=True))["metadata"], self._cluster.clock()
 
     async def create(self, path: str, body: Object) -> Object:
         return await self._travel("POST", path, lambda: self._cluster.create(path, body))

@@ -37,6 +37,7 @@ OPENERS = {
     "sensitive.py": "the type itself",
     "stores/cache.py": "values, to encrypt them",
     "stores/consents.py": "a code and its verifier, or a device code, into the sealed record",
+    "stores/copies.py": "an access token, into the sealed copy",
     "stores/grant_format.py": "tokens, into the document that is sealed",
     "stores/vault_session.py": "a login and a session's token, for the store",
     "stores/vault_wire.py": "a session's token, into the request to the store",

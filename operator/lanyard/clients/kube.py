@@ -7,6 +7,8 @@ A thin client of our own because a status write through the generated one costs 
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Self
 
 import aiohttp
@@ -71,6 +73,16 @@ class Kube:
 
     async def get(self, path: str, *, metadata_only: bool = False) -> Object:
         return await self._call("GET", path, accept=METADATA if metadata_only else PLAIN)
+
+    async def dated_metadata(self, path: str) -> tuple[Object, datetime]:
+        """The metadata of an object, and what time it is by the API server's clock (RFC 9110 6.6.1), whose clock also
+        dates what is in it.
+        """
+        answer, headers = await self._exchange("GET", path, accept=METADATA)
+        try:
+            return answer["metadata"], parsedate_to_datetime(headers.get("Date", ""))
+        except ValueError:
+            raise KubernetesError(KubernetesStatus(0, "NoDate")) from None
 
     async def create(self, path: str, body: Object) -> Object:
         return await self._call("POST", path, body=body, params={"fieldManager": FIELD_MANAGER})
@@ -147,7 +159,11 @@ class Kube:
         if headers.get("Content-Type") == APPLY and not self._may_overwrite():
             raise SteppedBackError
 
-    async def _call(
+    async def _call(self, method: str, path: str, **request: Any) -> Object:
+        answer, _ = await self._exchange(method, path, **request)
+        return answer
+
+    async def _exchange(
         self,
         method: str,
         path: str,
@@ -156,7 +172,7 @@ class Kube:
         params: dict[str, str] | None = None,
         accept: str = PLAIN,
         content_type: str = PLAIN,
-    ) -> Object:
+    ) -> tuple[Object, Mapping[str, str]]:
         headers = {"Accept": accept}
         if body is not None:
             headers["Content-Type"] = content_type
@@ -172,7 +188,7 @@ class Kube:
                 if response.status >= 400:
                     raise await _refusal(response)
                 answer: Object = json.loads(await response.read())
-                return answer
+                return answer, response.headers
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise KubernetesError(KubernetesStatus(0, type(error).__name__)) from None
 

@@ -82,7 +82,7 @@ def assemble(
     clock: Callable[[], datetime],
 ) -> Flows:
     pace = Backoff(settings.retry_first, settings.retry_longest, settings.retry_configuration)
-    catalogue = Catalogue(load_catalogue(), world)
+    catalogue = Catalogue(load_catalogue(), world, issuer=settings.gateway_url)
     resolver = Resolver(
         kube=kube,
         world=world,

@@ -121,7 +121,7 @@ class Gateway:
         flow = ConsentFlow(
             kube=kube,
             view=self._view,
-            catalogue=Catalogue(load_catalogue(), self._view.world),
+            catalogue=Catalogue(load_catalogue(), self._view.world, issuer=settings.gateway_url),
             store=ConsentStore(kube, settings.exchange_namespace, self._ring.current),
             clock=_now,
             gateway_url=settings.gateway_url,

@@ -16,9 +16,9 @@ import aiohttp
 import kopf
 
 from lanyard.api.meta import GROUP, VERSION
-from lanyard.api.schema import KINDS
 from lanyard.clients.kubeconfig import KubeConfig, open_session
 from lanyard.flows.keys import What
+from lanyard.flows.sweep import ORDER
 
 _log = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ def _registry(
         sessions.append(open_session(config, connections=0))
         return kopf.AiohttpSession(server=config.server, aiohttp_session=sessions[-1])
 
-    for kind in KINDS:
+    for kind in ORDER:
         what = What(kind.name)
 
         # A handler that fails loses its event, so it does nothing that can fail.

@@ -250,6 +250,8 @@ class Operator:
                 await flows.deletion.reconcile(key, self._queue)
             elif key.what is What.CONNECTION:
                 await self._reconcile(key)
+            elif key.what in {What.CREDENTIAL, What.ISSUER}:
+                pass
             else:
                 await flows.inspect.reconcile(key, self._queue)
         except SteppedBackError:

@@ -10,14 +10,19 @@ from lanyard.errors import KubernetesError, LanyardError
 from lanyard.flows.sweep import object_path
 from lanyard.flows.world import Record
 from lanyard.reasons import Reason
-from lanyard.rules.consent import Consent, approval_of
+from lanyard.rules.consent import Consent, approval_of, approved_at, is_in_time
 from lanyard.stores.consents import ConsentRecord, record_name
 
 
 async def hold_approved(kube: Kube, record: Record, held: ConsentRecord, consent: Consent) -> None:
-    """LanyardError AUTHORIZATION_OUTDATED when nobody approves this browser now; other KubernetesErrors pass."""
+    """LanyardError AUTHORIZATION_OUTDATED when nobody approves this browser now, AUTHORIZATION_EXPIRED when that was
+    too long ago; other KubernetesErrors pass.
+
+    The annotation stays when a consent is over, and its record goes: by its age alone an old approval is told from one
+    that was just given.
+    """
     try:
-        metadata = (await kube.get(object_path(record.key), metadata_only=True))["metadata"]
+        metadata, now = await kube.dated_metadata(object_path(record.key))
     except KubernetesError as error:
         if error.code != 404:
             raise
@@ -26,3 +31,5 @@ async def hold_approved(kube: Kube, record: Record, held: ConsentRecord, consent
     fits = approval is not None and (record_name(approval.hash), approval.user) == (held.name, consent.approved_by)
     if metadata["uid"] != record.uid or not fits:
         raise LanyardError(Reason.AUTHORIZATION_OUTDATED)
+    if not is_in_time(approved_at(metadata.get("managedFields") or ()), now):
+        raise LanyardError(Reason.AUTHORIZATION_EXPIRED)

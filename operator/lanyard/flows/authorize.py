@@ -119,6 +119,7 @@ class Authorizer:
         try:
             consent, code, errand = self._asked(held)
             await hold_approved(self._kube, errand.record, held, consent)
+            await self._hold_unspent(held)
             resolved = await self._endpoint.credentials(errand)
             _hold_genuine(errand.plan, consent, resolved)
             await self._finalizers.add(errand.record)
@@ -135,6 +136,11 @@ class Authorizer:
             # Nobody takes up what is claimed, so the person need not wait to be told.
             await self._settlement.end(held, LanyardError(Reason.AUTHORIZATION_LOST))
             raise
+
+    async def _hold_unspent(self, held: ConsentRecord) -> None:
+        """Whoever may write records can make one anew, but one approval brings one grant."""
+        if await self._settlement.stored_of(held) is not None:
+            raise LanyardError(Reason.AUTHORIZATION_OUTDATED)
 
     def _asked(self, held: ConsentRecord) -> tuple[Consent, CodeGrant, Errand]:
         """Steps 1 and 2; LanyardError says why it is not spent."""

@@ -99,8 +99,8 @@ class DeviceAuthorizer:
     async def _round(self, key: Key, held: ConsentRecord, consent: Consent, device: Device) -> datetime | None:
         """When to look again, None when the record is done; LanyardError when it is to end."""
         now = self._clock()
-        is_taken_up = held.name not in self._rounds and held.phase is Phase.SHOWN
-        grant = await self._settlement.stored_of(held) if is_taken_up else None
+        is_first = held.name not in self._rounds
+        grant = await self._settlement.stored_of(held) if is_first else None
         if grant is not None:
             # Its code is spent, and some providers end the grant of one that comes again.
             await self._settlement.finish(held, Outcome(Reason.AUTHORIZED.value, grant.account))

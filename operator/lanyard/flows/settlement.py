@@ -105,7 +105,7 @@ class Settlement:
         LanyardError when the token is not one to keep: nothing was replaced.
         """
         record = errand.record
-        grant = await self._grant(errand, consent, resolved, token)
+        grant = replace(await self._grant(errand, consent, resolved, token), consent=held.name)
         await self._store(record, grant)
         record.declined = None
         audit("consent", "authorized", object_name=str(record.key), uid=record.uid, approved_by=consent.approved_by)
@@ -132,16 +132,12 @@ class Settlement:
             _log.warning("outcome not written", extra={"record": held.name, "status": error.code})
 
     async def stored_of(self, held: ConsentRecord) -> Grant | None:
-        """The grant that this consent brought: one that is younger than its start, which was at least a person's click
-        before its end, so that the clocks of two nodes may differ by that. None when there is none, or none that opens.
-        """
-        if held.consent is None:
-            return None
+        """The grant that this consent brought; None when there is none, or none that opens."""
         try:
             stored = await self._grants.read(held.uid, held.owner)
         except LanyardError:
             return None
-        return stored.grant if stored is not None and stored.grant.consented_at > held.consent.started_at else None
+        return stored.grant if stored is not None and stored.grant.consent == held.name else None
 
     async def _grant(self, errand: Errand, consent: Consent, resolved: Mapping[str, Resolved], token: Token) -> Grant:
         """Where the product swaps the first token for one that lasts, that is done first."""

@@ -29,7 +29,9 @@ def object_path(key: Key) -> str:
 
 
 # Connections come last: nothing about them is decided before what they are made from is known.
-ORDER = tuple(sorted(KINDS, key=lambda kind: kind.name == What.CONNECTION.value))
+ORDER = tuple(
+    sorted((kind for kind in KINDS if kind.name in set(What)), key=lambda kind: kind.name == What.CONNECTION.value)
+)
 
 
 async def sweep(kube: Kube, world: World, namespaces: tuple[str, ...] = ()) -> int:

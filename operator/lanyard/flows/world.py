@@ -19,6 +19,9 @@ from lanyard.rules.status import moment
 
 Sources = tuple[Key, ...]
 
+NO_OBJECTS = frozenset({What.SECRET, What.CONSENT, What.ISSUER})
+"""What is known otherwise than by its object."""
+
 
 @dataclass(frozen=True, slots=True)
 class SecretVersion:
@@ -96,7 +99,7 @@ class World:
     wake: Callable[[Key], None]
     sources_of: Callable[[Key, dict[str, Any]], Sources]
     objects: dict[What, dict[Key, Record]] = field(
-        default_factory=lambda: {what: {} for what in What if what not in {What.SECRET, What.CONSENT}}
+        default_factory=lambda: {what: {} for what in What if what not in NO_OBJECTS}
     )
     leaving: dict[Key, Record] = field(default_factory=dict)
     """Connections that are being deleted and wait for us to take their grant back."""

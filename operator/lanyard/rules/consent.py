@@ -7,12 +7,13 @@ is what the person approves by an annotation on the Connection. Nothing here kno
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from lanyard.api.meta import CONSENT_ANNOTATION
 from lanyard.sensitive import MASK, Sensitive
 
 LIFE = timedelta(minutes=10)
@@ -170,6 +171,23 @@ def approved_by(browser: Browser, *, uid: str, annotation: str | None, now: date
     if approval is None or browser.is_over(now) or uid != browser.uid:
         return None
     return approval.user if hmac.compare_digest(approval.hash, browser.hash) else None
+
+
+def approved_at(managed_fields: Sequence[Mapping[str, Any]]) -> datetime | None:
+    """When the annotation of an approval was written, by the API server's clock (`metadata.managedFields`); None where
+    nobody is known to have. Who writes the same value once more is named beside the first, so the oldest time counts.
+    """
+    times = []
+    for entry in managed_fields:
+        annotations = entry.get("fieldsV1", {}).get("f:metadata", {}).get("f:annotations", {})
+        if f"f:{CONSENT_ANNOTATION}" in annotations and "time" in entry:
+            times.append(datetime.fromisoformat(entry["time"]))
+    return min(times, default=None)
+
+
+def is_in_time(approved: datetime | None, now: datetime) -> bool:
+    """Whether an approval may still be used; both by the API server's clock. The annotation stays for ever."""
+    return approved is not None and approved - CLOCK_TOLERANCE <= now < approved + LIFE + CLOCK_TOLERANCE
 
 
 def is_form_of(browser: Browser, unverified_token: str) -> bool:

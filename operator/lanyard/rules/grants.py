@@ -42,6 +42,8 @@ class Grant:
     rotated: bool = False
     """Its refresh token has changed at least once: it is rotating for good, whatever the catalogue says."""
     previous_refresh_token: Sensitive | None = None
+    consent: str = ""
+    """Name of the consent record that brought it: one approval brings one grant."""
 
     def __repr__(self) -> str:
         return f"Grant(generation={self.generation}, {MASK})"

@@ -22,6 +22,8 @@ from support.plans import code_plan, connection
 pytestmark = pytest.mark.spec("C4")
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+SERVER_NOW = NOW + timedelta(hours=1)
+"""The clock of the API server dates approvals, and is not ours."""
 HASH = "a" * 40
 KEY = Key(What.CONSENT, "", record_name(HASH))
 TOKEN = Token(Sensitive("t"), "Bearer", None, NOW, None, {}, None)
@@ -37,6 +39,7 @@ class Stage:
     """Everything around one answered record, played. `metadata` is what the API server has of the Connection."""
 
     metadata: dict[str, Any] | KubernetesError
+    spent: bool = False
     claimed: bool = False
     kept: bool = False
     ended: list[Reason] = field(default_factory=list)
@@ -58,11 +61,13 @@ class Stage:
     def at(self, _key: Key, when: datetime | None) -> None:
         self.next_at = when
 
-    async def get(self, _path: str, *, metadata_only: bool) -> dict[str, Any]:
-        assert metadata_only
+    async def dated_metadata(self, _path: str) -> tuple[dict[str, Any], datetime]:
         if isinstance(self.metadata, KubernetesError):
             raise self.metadata
-        return {"metadata": self.metadata}
+        return self.metadata, SERVER_NOW
+
+    async def stored_of(self, _held: ConsentRecord) -> str | None:
+        return "a grant" if self.spent else None
 
     async def read(self, name: str) -> ConsentRecord:
         return ConsentRecord(name, "s", "1", "uid", "sales/crm", Phase.ANSWERED, CONSENT, None)
@@ -94,8 +99,12 @@ class Stage:
         return TOKEN
 
 
-def approved(text: str | None, uid: str = "uid") -> dict[str, Any]:
-    return {"uid": uid} | ({"annotations": {"lanyard.dev/consent": text}} if text is not None else {})
+def approved(text: str | None, uid: str = "uid", *, ago: timedelta = timedelta(minutes=1)) -> dict[str, Any]:
+    if text is None:
+        return {"uid": uid}
+    owned = {"f:metadata": {"f:annotations": {"f:lanyard.dev/consent": {}}}}
+    entry = {"manager": "kubectl-annotate", "time": (SERVER_NOW - ago).isoformat(), "fieldsV1": owned}
+    return {"uid": uid, "annotations": {"lanyard.dev/consent": text}, "managedFields": [entry]}
 
 
 async def test_a_code_is_spent_for_the_browser_that_is_approved() -> None:
@@ -117,6 +126,19 @@ UNAPPROVED = {
 async def test_a_record_alone_puts_no_account_behind_a_connection(metadata: Any) -> None:
     """Whoever controls the gateway can write any record, with a code of an account of theirs."""
     stage = Stage(metadata)
+    await stage.look()
+    assert (stage.claimed, stage.kept, stage.ended) == (False, False, [Reason.AUTHORIZATION_OUTDATED])
+
+
+async def test_an_old_approval_is_not_used_again() -> None:
+    """The annotation is never taken away, and the record of its consent is: whoever may write records makes it anew."""
+    stage = Stage(approved(f"{HASH}.ada", ago=timedelta(minutes=11)))
+    await stage.look()
+    assert (stage.claimed, stage.kept, stage.ended) == (False, False, [Reason.AUTHORIZATION_EXPIRED])
+
+
+async def test_an_approval_that_brought_the_grant_brings_no_second_one() -> None:
+    stage = Stage(approved(f"{HASH}.ada"), spent=True)
     await stage.look()
     assert (stage.claimed, stage.kept, stage.ended) == (False, False, [Reason.AUTHORIZATION_OUTDATED])
 

@@ -64,6 +64,7 @@ class Stage:
     answers: list[Poll | Token | Exception] = field(default_factory=list)
     code: DeviceCode | Exception | None = None
     approval: str | None = f"{HASH}.ada"
+    approved_at: datetime = NOW
     waiting: Waiting | None = None
     refused: LanyardError | None = None
     lost: KubernetesError | None = None
@@ -100,11 +101,13 @@ class Stage:
         self.next_at = when
 
     # the API server
-    async def get(self, _path: str, *, metadata_only: bool) -> dict[str, Any]:
-        assert metadata_only
+    async def dated_metadata(self, _path: str) -> tuple[dict[str, Any], datetime]:
         if self.approval is None:
             raise GONE
-        return {"metadata": {"uid": "uid", "annotations": {"lanyard.dev/consent": self.approval}}}
+        owned = {"f:metadata": {"f:annotations": {"f:lanyard.dev/consent": {}}}}
+        entry = {"time": self.approved_at.isoformat(), "fieldsV1": owned}
+        annotations = {"lanyard.dev/consent": self.approval}
+        return {"uid": "uid", "annotations": annotations, "managedFields": [entry]}, self.now
 
     # the records, and what both ways to consent share
     async def show(self, held: ConsentRecord, consent: Consent, *, now: datetime) -> ConsentRecord:
@@ -117,8 +120,8 @@ class Stage:
     def record_of(self, _held: ConsentRecord) -> Record:
         return self.record
 
-    async def stored_of(self, _held: ConsentRecord) -> Grant | None:
-        return self.stored
+    async def stored_of(self, held: ConsentRecord) -> Grant | None:
+        return self.stored if self.stored is not None and self.stored.consent == held.name else None
 
     def agreed(self, _held: ConsentRecord, _consent: Consent) -> Errand:
         if self.refused is not None:
@@ -288,7 +291,7 @@ async def test_a_refused_code_is_lost_only_where_a_token_may_have_been_on_its_wa
 
 @pytest.mark.spec("C+1")
 async def test_a_code_whose_grant_is_stored_is_not_polled_again() -> None:
-    stage = Stage(answers=[TOKEN], stored=grant(account="bot"))
+    stage = Stage(answers=[TOKEN], stored=grant(account="bot", consent=KEY.name))
     assert await stage.look(shown()) is None
     assert (stage.polls, stage.finished) == ([], [Outcome("Authorized", "bot")])
 
@@ -323,6 +326,21 @@ async def test_without_its_approval_nobody_is_asked(approval: str | None) -> Non
     await stage.look(shown())
     assert await stage.look(shown(), after=5) is None
     assert (stage.polls, stage.ended) == ([], [Reason.AUTHORIZATION_OUTDATED])
+
+
+@pytest.mark.spec("C4")
+async def test_with_an_old_approval_nobody_is_asked() -> None:
+    stage = Stage(answers=[TOKEN], approved_at=NOW - timedelta(minutes=11))
+    await stage.look(shown())
+    assert await stage.look(shown(), after=5) is None
+    assert (stage.polls, stage.ended) == ([], [Reason.AUTHORIZATION_EXPIRED])
+
+
+@pytest.mark.spec("C4")
+async def test_a_record_that_is_made_once_more_asks_for_no_second_code() -> None:
+    stage = Stage(code=fetched(), stored=grant(account="bot", consent=KEY.name))
+    assert await stage.look(requested()) is None
+    assert (stage.written, stage.finished) == ([], [Outcome("Authorized", "bot")])
 
 
 @pytest.mark.spec("C11")

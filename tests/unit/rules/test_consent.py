@@ -12,10 +12,12 @@ from lanyard.rules.consent import (
     Browser,
     Consent,
     approval_of,
+    approved_at,
     approved_by,
     hash_of_state,
     is_browser_secret,
     is_form_of,
+    is_in_time,
     is_state,
     lease_is_live,
 )
@@ -49,6 +51,48 @@ SECOND = timedelta(seconds=1)
 )
 def test_an_approval_is_a_hash_and_a_name(annotation: str | None, expected: Approval | None) -> None:
     assert approval_of(annotation) == expected
+
+
+def written(manager: str, when: datetime, *names: str) -> dict[str, Any]:
+    annotations = {f"f:{name}": {} for name in names}
+    owned = {"f:metadata": {"f:annotations": annotations}} if names else {"f:spec": {}}
+    return {"manager": manager, "time": when.isoformat().replace("+00:00", "Z"), "fieldsV1": owned}
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        pytest.param([], None, id="nobody is known"),
+        pytest.param(
+            [written("a", NOW), written("b", NOW, "lanyard.dev/refresh")], None, id="others wrote other things"
+        ),
+        pytest.param(
+            [written("a", NOW, "x"), written("b", NOW + SECOND, "lanyard.dev/consent")], NOW + SECOND, id="one"
+        ),
+        pytest.param(
+            [written("a", NOW + SECOND, "lanyard.dev/consent"), written("b", NOW, "lanyard.dev/consent", "x")],
+            NOW,
+            id="two who wrote the same",
+        ),
+    ],
+)
+def test_an_approval_is_as_old_as_who_wrote_it_first(entries: list[dict[str, Any]], expected: datetime | None) -> None:
+    assert approved_at(entries) == expected
+
+
+@pytest.mark.parametrize(
+    ("approved", "expected"),
+    [
+        pytest.param(NOW, True, id="just now"),
+        pytest.param(NOW - LIFE + SECOND, True, id="almost too long ago"),
+        pytest.param(NOW - LIFE - CLOCK_TOLERANCE, False, id="too long ago"),
+        pytest.param(NOW + CLOCK_TOLERANCE, True, id="by the clock of another API server"),
+        pytest.param(NOW + LIFE, False, id="in the future"),
+        pytest.param(None, False, id="never"),
+    ],
+)
+def test_an_approval_is_in_time_for_ten_minutes(approved: datetime | None, expected: bool) -> None:
+    assert is_in_time(approved, NOW) is expected
 
 
 @given(st.text(max_size=80))

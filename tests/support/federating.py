@@ -1,0 +1,144 @@
+"""A team whose workloads present JWTs of their own, and get tokens at the gateway's token endpoint."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from support.cluster import Cluster, Object
+from support.gateway import GatewayProcess, Visitor
+from support.issuing import AUDIENCE, SUBJECT, StaticIssuer
+
+REFERENCE_PATH = "/identity_/connect/token"
+OAUTH_PATH = "/oauth/token"
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
+ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"
+LANYARD = "lanyard"  # the connector whose tokens Lanyard makes itself
+APPLICATION = "crm"
+
+
+class FederationTeam:
+    """Lives in the namespace of `cluster`. Its application is a Connection; `trust` says who may act as it."""
+
+    def __init__(
+        self, cluster: Cluster, environment: Any, gateway: GatewayProcess, issuer: StaticIssuer, *, connect: bool = True
+    ) -> None:
+        self.cluster = cluster
+        self.environment = environment
+        self.gateway = gateway
+        self.issuer = issuer
+        self.name = cluster.namespace
+        self._visitor = Visitor(environment.pki.ca_path)
+        if connect:
+            self.connect()
+
+    def close(self) -> None:
+        self._visitor.close()
+
+    # what the team applies
+
+    def connect(self, name: str = APPLICATION, *, connector: str = LANYARD, **spec: Any) -> str:
+        """A Connection; returns its client id. By default one whose tokens Lanyard makes."""
+        return str(self.cluster.connection(name, connector=connector, **spec)["metadata"]["uid"])
+
+    def client_id(self, name: str = APPLICATION) -> str:
+        return str(self.cluster.get("Connection", name)["metadata"]["uid"])
+
+    def trust(self, name: str = "ci", *, connection: str = APPLICATION, **spec: Any) -> Object:
+        """A FederatedCredential, by default for what `issuer.token()` says; a field changed to None is left out."""
+        fields = {
+            "connectionRef": {"name": connection},
+            "issuer": self.issuer.url,
+            "audience": AUDIENCE,
+            "subject": SUBJECT,
+            "caBundle": self.issuer.ca_pem,
+            **spec,
+        }
+        return self.cluster.apply(
+            "FederatedCredential", name, {key: value for key, value in fields.items() if value is not None}
+        )
+
+    def distrust(self, name: str = "ci") -> None:
+        self.cluster.delete("FederatedCredential", name)
+
+    # what its workloads do
+
+    @property
+    def ca_path(self) -> Path:
+        """What the gateway's certificate is trusted by: for clients with an option of their own for it."""
+        return Path(self.environment.pki.ca_path)
+
+    @property
+    def client(self) -> httpx.Client:
+        return self._visitor.client
+
+    def url(self, path: str = REFERENCE_PATH) -> str:
+        return self.gateway.url + path
+
+    @property
+    def entra_path(self) -> str:
+        return f"/{self.name}/oauth2/v2.0/token"
+
+    def exchange(self, form: Mapping[str, Any], *, path: str = REFERENCE_PATH) -> httpx.Response:
+        """One request with these fields; a field that is None is left out, one that is a list is repeated."""
+        return self.client.post(self.url(path), data={name: value for name, value in form.items() if value is not None})
+
+    def reference_form(self, token: str, **changes: Any) -> dict[str, Any]:
+        """The five fields of the reference."""
+        return {
+            "grant_type": "client_credentials",
+            "client_id": self.client_id(),
+            "client_assertion_type": ASSERTION_TYPE,
+            "client_assertion": token,
+            "scope": None,
+            **changes,
+        }
+
+    def exchange_form(self, token: str, **changes: Any) -> dict[str, Any]:
+        """RFC 8693 section 2.1; the application is named by `client_id`."""
+        return {
+            "grant_type": TOKEN_EXCHANGE,
+            "client_id": self.client_id(),
+            "subject_token": token,
+            "subject_token_type": JWT_TYPE,
+            **changes,
+        }
+
+    def bearer_form(self, token: str, **changes: Any) -> dict[str, Any]:
+        """RFC 7523 section 2.1."""
+        return {"grant_type": JWT_BEARER, "client_id": self.client_id(), "assertion": token, **changes}
+
+    def present(self, token: str, *, path: str = REFERENCE_PATH, **changes: Any) -> httpx.Response:
+        return self.exchange(self.reference_form(token, **changes), path=path)
+
+    def present_at_oauth(self, token: str, **changes: Any) -> httpx.Response:
+        return self.present(token, path=OAUTH_PATH, **changes)
+
+    def present_as_subject(self, token: str, **changes: Any) -> httpx.Response:
+        return self.exchange(self.exchange_form(token, **changes), path=OAUTH_PATH)
+
+    def present_as_grant(self, token: str, **changes: Any) -> httpx.Response:
+        return self.exchange(self.bearer_form(token, **changes), path=OAUTH_PATH)
+
+    def present_as_entra(self, token: str, **changes: Any) -> httpx.Response:
+        """As a client of Microsoft Entra does, whose tenant is the namespace."""
+        form = self.reference_form(token, scope="api://lanyard/.default", **changes)
+        return self.exchange(form, path=self.entra_path)
+
+    def until_taken(self, token: str, *, seconds: float = 20.0, **changes: Any) -> httpx.Response:
+        """Present it until the gateway has heard of everything that was applied; AssertionError shows the last answer.
+
+        A test that expects a refusal comes here first: before, everything is refused.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            answer = self.present(token, **changes)
+            if answer.status_code == 200:
+                return answer
+            assert time.monotonic() < deadline, f"{answer.status_code} {answer.text}"
+            time.sleep(0.1)
