@@ -125,6 +125,10 @@ class World:
     def get(self, key: Key) -> Record | None:
         return self.objects[key.what].get(key)
 
+    def wants_copy(self, key: Key) -> bool:
+        """Whether a FederatedCredential names this Connection: then the gateway hands out its token."""
+        return any(one.what is What.CREDENTIAL for one in self._dependents.get(key, ()))
+
     def grant_of(self, key: Key, uid: str) -> GrantSeen | None:
         return next((one for one in self.grants.get(key, ()) if one.uid == uid), None)
 
@@ -174,6 +178,7 @@ class World:
                 self.wake(key)
             return
         spec: dict[str, Any] = body.get("spec") or {}
+        former = known.sources if known is not None else ()
         if known is not None and known.uid == metadata["uid"]:
             record = known
             record.generation, record.spec = metadata.get("generation", 0), _text(spec)
@@ -184,6 +189,7 @@ class World:
             self._make(key, body, known, asked, heard=False)
         self.wake(key)
         self.touch(key)
+        self._wake_named(key, former)
 
     def _make(self, key: Key, body: dict[str, Any], known: Record | None, asked: str, *, heard: bool) -> None:
         metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
@@ -237,10 +243,19 @@ class World:
         if record is None or (uid is not None and record.uid != uid):
             return
         del self.objects[key.what][key]
+        former = record.sources
         self._unlink(record)
         self.asset_versions.pop(key, None)
         self.wake(key)
         self.touch(key)
+        self._wake_named(key, former)
+
+    def _wake_named(self, key: Key, former: Sources) -> None:
+        """A Connection has its token copied as long as there is a FederatedCredential that names it."""
+        record = self.get(key)
+        if key.what is What.CREDENTIAL:
+            for source in {*former, *(record.sources if record is not None else ())}:
+                self.wake(source)
 
     def _leave(self, key: Key, body: dict[str, Any]) -> None:
         metadata = body["metadata"]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from enum import StrEnum
 
+
 class Denial(StrEnum):
     """Why a JWT that could be read, or what was asked with it, is not taken. For the audit log and the metrics."""
 
