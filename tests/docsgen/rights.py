@@ -40,7 +40,8 @@ WHY_OF_GATEWAY = {
 }
 WHY_OF_KEYS = {
     ("create",): "make a keyring that is not there",
-    ("get",): "which keys a keyring has (the objects `lanyard-keyring-grant` and `lanyard-keyring-token` alone)",
+    ("get",): "which keys a keyring has (the objects `lanyard-keyring-grant`, `lanyard-keyring-token` and "
+    "`lanyard-keyring-signing` alone)",
     ("list",): "whether something stored needs a key that is not there: then none is made",
 }
 WHY_NARROW = {

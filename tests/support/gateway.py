@@ -26,6 +26,7 @@ class GatewayProcess(OperatorProcess):
         kubeconfig: Path,
         log: Path,
         ring: Path,
+        signing: Path | None = None,
         certificate: tuple[Path, Path],
         port: int,
         settings: Mapping[str, str] | None = None,
@@ -44,6 +45,8 @@ class GatewayProcess(OperatorProcess):
             "gateway_requests_per_minute": "60000",
             "gateway_browser_requests_per_minute": "60000",
         }
+        if signing is not None:
+            given["keyring_signing"] = str(signing)
         super().__init__(
             kubeconfig=kubeconfig, log=log, settings=given | dict(settings or {}), processes=processes,
             command="gateway",

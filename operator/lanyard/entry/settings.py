@@ -94,6 +94,14 @@ class Settings(BaseModel):
     )
     keyring_grant: Path | None = Field(None, description="JSON file of the ring `grant`: refresh tokens.")
     keyring_token: Path | None = Field(None, description="JSON file of the ring `token`: consents, shared copies.")
+    keyring_signing: Path | None = Field(
+        None, description="JSON file of the ring `signing`: access tokens of Lanyard's own; for the gateway."
+    )
+    signing_key_activation: Length = Field(
+        timedelta(minutes=45),
+        description="How long `lanyard keys rotate` lets a new signing key be published before it signs: whoever "
+        "checks our tokens may keep the published keys for a quarter of an hour.",
+    )
     key_activation: Length = Field(
         timedelta(minutes=10),
         description="How long `lanyard keys rotate` lets a new key travel to every process before it seals.",
