@@ -56,6 +56,8 @@ can be traced to the Connection it was issued for.
 """
 
 ACTIONS = {
+    "manage credentials": "the REST API was asked for something; the outcome is `done` or "
+    "[why not](rest-api.md#problems)",
     "link": "a link's Secret was written with what its source has published",
     "verify": "the product was asked whether what is published works; "
     "the outcome is `works`, `refused`, `forbidden` or `unknown`",
@@ -78,6 +80,11 @@ FIELDS = {
     "token_sha256": "SHA-256 of the access token, in hexadecimal",
     "source": "the asset or Secret that was read: kind, namespace, name",
     "secret": "name of the workload Secret",
+    "verb": "what was asked for, as RBAC calls it: `list`, `get`, `create`, `update`, `delete`",
+    "caller": "who asked: a client id (uid of a Connection), or the user name of a Kubernetes token; empty when no "
+    "token was taken",
+    "credential": "uid of the FederatedCredential",
+    "request_id": "the answer's header `X-Request-Id`",
     "approved_by": "the person who approved the browser, by their Kubernetes user name",
 }
 

@@ -114,7 +114,7 @@ class CredentialView:
         self._turn = asyncio.Event()
 
 
-class CredentialMirror:
+class KnownCredentials:
     """Mirror of the FederatedCredentials of one namespace, or of all (empty)."""
 
     def __init__(self, view: CredentialView, namespace: str = "") -> None:

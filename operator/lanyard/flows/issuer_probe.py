@@ -8,6 +8,7 @@ from typing import Protocol
 
 from lanyard.clients.http import Outbound, OutboundError, Request
 from lanyard.oauth.documents import Document, parse_object
+from lanyard.oauth.jwk import KeySet, KeySetError
 
 LONGEST_PROBE = 5.0
 _DISCOVERY = "/.well-known/openid-configuration"
@@ -35,16 +36,21 @@ class IssuerProbe:
                     if document.get("issuer") != issuer or not isinstance(document.get("jwks_uri"), str):
                         return False
                     jwks_uri = document["jwks_uri"]
-                keys = (await self._document(jwks_uri, ca)).get("keys")
-        except (OutboundError, TimeoutError, ValueError):
+                keys = KeySet.of(await self._fetched(jwks_uri, ca))
+        except (OutboundError, TimeoutError, KeySetError, ValueError):
             return False
-        return isinstance(keys, list) and any(isinstance(key, dict) and key.get("kty") for key in keys)
+        return bool(keys.keys)
 
     async def _document(self, url: str, ca: str | None) -> Document:
-        """ValueError for anything but a JSON object with status 200."""
-        request = Request("GET", url, {"Accept": "application/json"})
-        answer = await self._outbound.send(request, deadline=self._seconds, guard=True, ca=ca)
-        document = parse_object(answer.body) if answer.status == 200 else None
+        document = parse_object(await self._fetched(url, ca))
         if document is None:
             raise ValueError("not a document") from None
         return document
+
+    async def _fetched(self, url: str, ca: str | None) -> bytes:
+        """ValueError for any status but 200: a redirect may lead to whoever runs another part of that host."""
+        request = Request("GET", url, {"Accept": "application/json"})
+        answer = await self._outbound.send(request, deadline=self._seconds, guard=True, ca=ca)
+        if answer.status != 200:
+            raise ValueError("not a document") from None
+        return answer.body

@@ -111,11 +111,15 @@ class Manager:
     def one(self, namespace: str, client_id: str, uid: str) -> Managed:
         return Managed.of(self._seen(self._place(namespace, client_id), uid), client_id)
 
-    def name_of(self, namespace: str, client_id: str, uid: str) -> str:
-        """The object's own name, for the question who may do what with it; empty when there is none."""
+    def known(self, namespace: str, client_id: str, uid: str) -> tuple[str, str]:
+        """Names of the Connection and of the credential, empty for what there is not: to ask who may do what with it,
+        and for the audit log.
+        """
         application = self._applications(namespace, client_id)
-        found = self._credentials.find((namespace, application.name), uid) if application is not None else None
-        return found.name if found is not None else ""
+        if application is None:
+            return "", ""
+        found = self._credentials.find((namespace, application.name), uid)
+        return application.name, found.name if found is not None else ""
 
     async def create(self, namespace: str, client_id: str, written: WrittenCredential) -> Managed:
         place = self._place(namespace, client_id, for_writing=True)

@@ -54,6 +54,10 @@ def test_every_setting_is_read_from_the_environment() -> None:
         "GATEWAY_PROXIES": "10.0.0.0/8",
         "GATEWAY_REQUESTS_PER_MINUTE": "10",
         "GATEWAY_BROWSER_REQUESTS_PER_MINUTE": "5",
+        "REST_API": "true",
+        "REST_API_READS": "30",
+        "REST_API_CREATIONS": "20",
+        "REST_API_CHANGES": "10",
         "WATCH_SILENCE": "1m",
         "LOG_LEVEL": "DEBUG",
     }
@@ -98,6 +102,10 @@ def test_every_setting_is_read_from_the_environment() -> None:
         gateway_proxies=(ipaddress.ip_network("10.0.0.0/8"),),
         gateway_requests_per_minute=10,
         gateway_browser_requests_per_minute=5,
+        rest_api=True,
+        rest_api_reads=30,
+        rest_api_creations=20,
+        rest_api_changes=10,
         watch_silence=timedelta(minutes=1),
         log_level="DEBUG",
     )

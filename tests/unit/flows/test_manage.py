@@ -8,7 +8,7 @@ import pytest
 
 from lanyard.api.dto import Refusal, WrittenCredential
 from lanyard.errors import KubernetesError, KubernetesStatus
-from lanyard.flows.credential_mirror import CredentialMirror, CredentialView
+from lanyard.flows.credential_mirror import CredentialView, KnownCredentials
 from lanyard.flows.manage import Managed, Manager, ManageRefusedError, path_of
 from lanyard.flows.view import SeenConnection
 
@@ -46,7 +46,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.view = CredentialView()
-        self.mirror = CredentialMirror(self.view)
+        self.mirror = KnownCredentials(self.view)
         around: Any = self
         self.manager = Manager(
             kube=around,
@@ -178,7 +178,7 @@ async def test_an_application_of_somebody_else_is_not_there(namespace: str, clie
     await refused(stage.manager.create(namespace, client, written()), Refusal.NOT_FOUND)
     await refused(stage.manager.replace(namespace, client, uid, written(), None), Refusal.NOT_FOUND)
     await refused(stage.manager.delete(namespace, client, uid, None), Refusal.NOT_FOUND)
-    assert stage.manager.name_of(namespace, client, uid) == ""
+    assert stage.manager.known(namespace, client, uid) == ("", "")
     assert stage.names() == ["ci"]
 
 
@@ -407,7 +407,7 @@ async def test_a_list_that_is_made_anew_forgets_what_is_gone_in_its_own_namespac
     stage = Stage()
     kept = stage.mirror.slim(stage.holds("u-1", "one"))
     stage.holds("u-2", "two")
-    CredentialMirror(stage.view, "elsewhere").replace([], "9")
+    KnownCredentials(stage.view, "elsewhere").replace([], "9")
     assert stage.names() == ["one", "two"]
-    CredentialMirror(stage.view, NAMESPACE).replace([kept], "9")
+    KnownCredentials(stage.view, NAMESPACE).replace([kept], "9")
     assert stage.names() == ["one"]
