@@ -11,6 +11,7 @@ from lanyard.clients.kube import Kube
 from lanyard.connectors.loader import load_catalogue
 from lanyard.entry.settings import SecretAccess, Settings
 from lanyard.flows.acquire import Acquirer
+from lanyard.flows.application import Application
 from lanyard.flows.authorize import Authorizer
 from lanyard.flows.authorize_device import DeviceAuthorizer
 from lanyard.flows.catalogue import Catalogue
@@ -59,7 +60,9 @@ class Consents:
 class Flows:
     """One of each. The last three are None where consents are not set up."""
 
+    catalogue: Catalogue
     connect: Connect
+    application: Application
     link: Link
     verify: Verify
     inspect: Inspect
@@ -179,6 +182,15 @@ def assemble(
         pace=pace,
         clock=clock,
     )
+    application = Application(
+        world=world,
+        catalogue=catalogue,
+        publisher=publisher,
+        reporter=reporter,
+        pace=pace,
+        clock=clock,
+        issuer=settings.gateway_url,
+    )
     link = Link(
         kube=kube,
         world=world,
@@ -201,4 +213,4 @@ def assemble(
         clock=clock,
     )
     inspect = Inspect(world=world, catalogue=catalogue, resolver=resolver, reporter=reporter, pace=pace, clock=clock)
-    return Flows(connect, link, verify, inspect, deletion, authorizer, grants, orphans)
+    return Flows(catalogue, connect, application, link, verify, inspect, deletion, authorizer, grants, orphans)
