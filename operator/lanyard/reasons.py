@@ -48,6 +48,7 @@ class Reason(StrEnum):
     # good news
     TOKEN_PUBLISHED = "TokenPublished"
     CREDENTIALS_PUBLISHED = "CredentialsPublished"
+    TOKENS_BY_EXCHANGE = "TokensByExchange"
     RESOLVED = "Resolved"
     VALID = "Valid"
     FRESH = "Fresh"
@@ -81,6 +82,7 @@ class Reason(StrEnum):
     CLIENT_ID_NOT_PLAIN = "ClientIdNotPlain"
     CONSENT_NOT_SET_UP = "ConsentNotSetUp"
     SIGN_IN_NOT_OFFERED = "SignInNotOffered"
+    EXCHANGE_NOT_SET_UP = "ExchangeNotSetUp"
     LINK_TO_LINK = "LinkToLink"
     # resolving credentials
     SECRET_NOT_FOUND = "SecretNotFound"

@@ -11,6 +11,7 @@ from lanyard.clients.kube import Kube
 from lanyard.connectors.loader import load_catalogue
 from lanyard.entry.settings import SecretAccess, Settings
 from lanyard.flows.acquire import Acquirer
+from lanyard.flows.application import Application
 from lanyard.flows.authorize import Authorizer
 from lanyard.flows.authorize_device import DeviceAuthorizer
 from lanyard.flows.catalogue import Catalogue
@@ -63,7 +64,9 @@ class Flows:
 
     federate: Federate
     uses: LastUses
+    catalogue: Catalogue
     connect: Connect
+    application: Application
     link: Link
     verify: Verify
     inspect: Inspect
@@ -183,6 +186,15 @@ def assemble(
         pace=pace,
         clock=clock,
     )
+    application = Application(
+        world=world,
+        catalogue=catalogue,
+        publisher=publisher,
+        reporter=reporter,
+        pace=pace,
+        clock=clock,
+        issuer=settings.gateway_url,
+    )
     link = Link(
         kube=kube,
         world=world,
@@ -205,6 +217,8 @@ def assemble(
         clock=clock,
     )
     inspect = Inspect(world=world, catalogue=catalogue, resolver=resolver, reporter=reporter, pace=pace, clock=clock)
-    uses = LastUses(world, kube, settings.exchange_namespace, settings.last_use_interval)
+    uses = LastUses(world, kube, settings.exchange_namespace, settings.last_exchange_interval)
     federate = Federate(world=world, catalogue=catalogue, uses=uses, reporter=reporter, tally=tally, clock=clock)
-    return Flows(federate, uses, connect, link, verify, inspect, deletion, authorizer, grants, orphans)
+    return Flows(
+        federate, uses, catalogue, connect, application, link, verify, inspect, deletion, authorizer, grants, orphans
+    )

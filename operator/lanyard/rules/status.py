@@ -68,6 +68,7 @@ class View:
     missing: tuple[str, ...] = field(default=())
     consented: Consented | None = None
     """None for methods that need no consent."""
+    client_id: str = ""
 
 
 def moment(text: str | None) -> datetime | None:
@@ -99,6 +100,7 @@ def connection_status(previous: Mapping[str, Any], view: View, now: datetime) ->
         # The name before a rename, until the Secret of the new name is there and the old one was removed.
         "binding": previous.get("binding"),
         "lastVerifiedAt": previous.get("lastVerifiedAt"),
+        "clientId": view.client_id,
     }
     if view.needs_token:
         refreshed = timestamp(window.issued_at) if window is not None else previous.get("lastRefreshedAt")
