@@ -25,6 +25,8 @@ MEANING = {
     Condition.SECRET_PUBLISHED: "The workload Secret is ours and up to date.",
     Condition.VERIFIED: "The product took what is published when it was asked last (`status.lastVerifiedAt`); "
     "`Unknown` when it did not say. It never changes `Ready`.",
+    Condition.ISSUER_KEYS_KNOWN: "The keys of the issuer are there, and no older than a day; a failure that they "
+    "outlive is told by metrics and the log only.",
 }
 
 RETRIES = {
@@ -35,6 +37,7 @@ RETRIES = {
     Retry.TRANSIENT: "transient",
     Retry.THROTTLED: "throttled",
     Retry.INTERVAL: "interval",
+    Retry.KEYS: "keys",
     Retry.CONSENT: "consent",
 }
 

@@ -21,6 +21,8 @@ from lanyard.flows.finalizer import Finalizers
 from lanyard.flows.gather import Gatherer
 from lanyard.flows.gather_link import LinkGatherer
 from lanyard.flows.inspect import Inspect
+from lanyard.flows.issuer_fetch import IssuerFetch
+from lanyard.flows.issuers import Issuers
 from lanyard.flows.limits import HostLimits
 from lanyard.flows.link import Link
 from lanyard.flows.orphans import Orphans
@@ -39,6 +41,7 @@ from lanyard.stores.adoption import Adopter
 from lanyard.stores.cache import CredentialCache
 from lanyard.stores.consents import ConsentStore
 from lanyard.stores.grants import GrantStore
+from lanyard.stores.issuer_keys import IssuerKeyStore
 from lanyard.stores.keyring import Keyring
 from lanyard.stores.vault import VaultReader
 
@@ -67,6 +70,8 @@ class Flows:
     authorizer: Authorizer | None
     grants: GrantStore | None
     orphans: Orphans | None
+    issuers: Issuers | None
+    """None where there is no gateway."""
 
 
 def assemble(
@@ -80,6 +85,7 @@ def assemble(
     cache: CredentialCache,
     consents: Consents | None,
     clock: Callable[[], datetime],
+    to_issuers: Outbound | None = None,
 ) -> Flows:
     pace = Backoff(settings.retry_first, settings.retry_longest, settings.retry_configuration)
     catalogue = Catalogue(load_catalogue(), world, issuer=settings.gateway_url)
@@ -201,4 +207,16 @@ def assemble(
         clock=clock,
     )
     inspect = Inspect(world=world, catalogue=catalogue, resolver=resolver, reporter=reporter, pace=pace, clock=clock)
-    return Flows(connect, link, verify, inspect, deletion, authorizer, grants, orphans)
+    issuers = None
+    if to_issuers is not None:
+        issuers = Issuers(
+            world=world,
+            fetch=IssuerFetch(to_issuers, kube, clock),
+            store=IssuerKeyStore(kube, settings.exchange_namespace),
+            limits=limits,
+            tally=tally,
+            refresh=settings.issuer_refresh,
+            life=settings.issuer_keys_life,
+            clock=clock,
+        )
+    return Flows(connect, link, verify, inspect, deletion, authorizer, grants, orphans, issuers)

@@ -17,7 +17,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from lanyard.api.meta import CONNECTION_UID_LABEL, CONSENT_LABEL, GRANT_LABEL, READABLE_LABEL
+from lanyard.api.meta import CONNECTION_UID_LABEL, CONSENT_LABEL, GRANT_LABEL, ISSUER_KEYS_LABEL, READABLE_LABEL
+from lanyard.clients.dial import CONNECT_SECONDS
 from lanyard.clients.egress import EgressPolicy
 from lanyard.clients.http import Outbound
 from lanyard.clients.kube import Kube
@@ -32,10 +33,18 @@ from lanyard.entry.watch import Watcher
 from lanyard.errors import KubernetesError, SteppedBackError
 from lanyard.flows.duty import QueueDuty, all_kept
 from lanyard.flows.inputs import link_target, sources_of
+from lanyard.flows.issuer_fetch import CONNECT_SECONDS as ISSUER_CONNECT_SECONDS
 from lanyard.flows.keys import Key, What
 from lanyard.flows.lease import Leadership
 from lanyard.flows.limits import HostLimits
-from lanyard.flows.mirrors import Namespaces, OpenConsents, PublishedSecrets, ReadableSecrets, StoredGrants
+from lanyard.flows.mirrors import (
+    Namespaces,
+    OpenConsents,
+    PublishedSecrets,
+    ReadableSecrets,
+    StoredGrants,
+    StoredKeySets,
+)
 from lanyard.flows.queue import WorkQueue
 from lanyard.flows.reseal import keep_encrypted
 from lanyard.flows.sweep import sweep
@@ -68,6 +77,7 @@ class Operator:
         self._lease_kube = Kube(self._config, connections=1, deadline=settings.lease_renew.total_seconds())
         self._leadership = _leadership(settings, self._lease_kube)
         self._outbound = _outbound(settings, self._leadership.holds)
+        self._to_issuers = _outbound(settings, self._leadership.holds, connect_seconds=ISSUER_CONNECT_SECONDS)
         self._life = Life()
         self._sweep_wanted = asyncio.Event()
         self._listed = False
@@ -108,19 +118,21 @@ class Operator:
             kube = Kube(self._config, may_overwrite=self._leadership.holds)
             for client in (kube, self._lease_kube):
                 await stack.enter_async_context(client)
-            outbound = await stack.enter_async_context(self._outbound)
+            for outbound in (self._outbound, self._to_issuers):
+                await stack.enter_async_context(outbound)
             await self.health.start(self._settings.health_address, self._settings.health_port)
             stack.push_async_callback(self.health.stop)
             self._flows = assemble(
                 self._settings,
                 world=self._world,
                 kube=kube,
-                outbound=outbound,
+                outbound=self._outbound,
                 limits=self._limits,
                 tally=self._tally,
                 cache=self._cache,
                 consents=await self._consents(kube),
                 clock=_now,
+                to_issuers=self._to_issuers if self._settings.gateway_url else None,
             )
             for ring in self._rings.values():
                 ring.look()
@@ -179,10 +191,12 @@ class Operator:
                 Reflector(kube, path, PublishedSecrets(self._world, namespace), selector=published),
             ]
         reflectors.append(Reflector(kube, "/api/v1/namespaces", Namespaces(self._world)))
+        shared = f"/api/v1/namespaces/{self._settings.exchange_namespace}/secrets"
+        if self._settings.gateway_url:
+            reflectors.append(Reflector(kube, shared, StoredKeySets(self._world), selector=ISSUER_KEYS_LABEL))
         if self._takes_consents:
             state = f"/api/v1/namespaces/{self._settings.system_namespace}/secrets"
             reflectors.append(Reflector(kube, state, StoredGrants(self._world), selector=GRANT_LABEL))
-            shared = f"/api/v1/namespaces/{self._settings.exchange_namespace}/secrets"
             open_phases = f"{CONSENT_LABEL} in ({','.join(phase.value for phase in FOR_THE_OPERATOR)})"
             reflectors.append(Reflector(kube, shared, OpenConsents(self._world), selector=open_phases))
         self._synced = [reflector.synced for reflector in reflectors]
@@ -250,7 +264,11 @@ class Operator:
                 await flows.deletion.reconcile(key, self._queue)
             elif key.what is What.CONNECTION:
                 await self._reconcile(key)
-            elif key.what in {What.CREDENTIAL, What.ISSUER}:
+            elif key.what is What.ISSUER:
+                if flows.issuers is not None:
+                    await flows.issuers.reconcile(key, self._queue)
+                self._limits.settle(key)
+            elif key.what is What.CREDENTIAL:
                 pass
             else:
                 await flows.inspect.reconcile(key, self._queue)
@@ -304,7 +322,9 @@ def _leadership(settings: Settings, kube: Kube) -> Leadership:
     return Leadership(kube, settings.exchange_namespace, me, pace)
 
 
-def _outbound(settings: Settings, may_send: Callable[[], bool]) -> Outbound:
+def _outbound(
+    settings: Settings, may_send: Callable[[], bool], *, connect_seconds: float = CONNECT_SECONDS
+) -> Outbound:
     policy = EgressPolicy(
         allowed_networks=settings.egress_allowed_networks,
         allowed_hosts=settings.egress_allowed_hosts,
@@ -315,4 +335,4 @@ def _outbound(settings: Settings, may_send: Callable[[], bool]) -> Outbound:
     except OSError as error:
         raise SettingsError(f"LANYARD_CA_BUNDLE: the file cannot be read ({type(error).__name__})") from None
     proxies = ProxySettings.from_environment(os.environ)
-    return Outbound(policy, ca_bundle=ca_bundle, proxies=proxies, may_send=may_send)
+    return Outbound(policy, ca_bundle=ca_bundle, proxies=proxies, may_send=may_send, connect_seconds=connect_seconds)
