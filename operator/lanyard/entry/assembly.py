@@ -23,6 +23,8 @@ from lanyard.flows.finalizer import Finalizers
 from lanyard.flows.gather import Gatherer
 from lanyard.flows.gather_link import LinkGatherer
 from lanyard.flows.inspect import Inspect
+from lanyard.flows.issuer_fetch import IssuerFetch
+from lanyard.flows.issuers import Issuers
 from lanyard.flows.last_exchange import LastUses
 from lanyard.flows.limits import HostLimits
 from lanyard.flows.link import Link
@@ -42,6 +44,7 @@ from lanyard.stores.adoption import Adopter
 from lanyard.stores.cache import CredentialCache
 from lanyard.stores.consents import ConsentStore
 from lanyard.stores.grants import GrantStore
+from lanyard.stores.issuer_keys import IssuerKeyStore
 from lanyard.stores.keyring import Keyring
 from lanyard.stores.vault import VaultReader
 
@@ -60,10 +63,10 @@ class Consents:
 
 @dataclass(frozen=True, slots=True)
 class Flows:
-    """One of each. The last three are None where consents are not set up."""
+    """One of each. Authorizer, grants and orphans are None where consents are not set up, issuers where there is no
+    gateway.
+    """
 
-    federate: Federate
-    uses: LastUses
     catalogue: Catalogue
     connect: Connect
     application: Application
@@ -71,9 +74,12 @@ class Flows:
     verify: Verify
     inspect: Inspect
     deletion: Deletion
+    federate: Federate
+    uses: LastUses
     authorizer: Authorizer | None
     grants: GrantStore | None
     orphans: Orphans | None
+    issuers: Issuers | None
 
 
 def assemble(
@@ -87,6 +93,7 @@ def assemble(
     cache: CredentialCache,
     consents: Consents | None,
     clock: Callable[[], datetime],
+    to_issuers: Outbound | None = None,
 ) -> Flows:
     pace = Backoff(settings.retry_first, settings.retry_longest, settings.retry_configuration)
     catalogue = Catalogue(load_catalogue(), world, issuer=settings.gateway_url)
@@ -219,6 +226,30 @@ def assemble(
     inspect = Inspect(world=world, catalogue=catalogue, resolver=resolver, reporter=reporter, pace=pace, clock=clock)
     uses = LastUses(world, kube, settings.exchange_namespace, settings.last_exchange_interval)
     federate = Federate(world=world, catalogue=catalogue, uses=uses, reporter=reporter, tally=tally, clock=clock)
+    issuers = None
+    if to_issuers is not None:
+        issuers = Issuers(
+            world=world,
+            fetch=IssuerFetch(to_issuers, kube, clock),
+            store=IssuerKeyStore(kube, settings.exchange_namespace),
+            limits=limits,
+            tally=tally,
+            refresh=settings.issuer_refresh,
+            life=settings.issuer_keys_life,
+            clock=clock,
+        )
     return Flows(
-        federate, uses, catalogue, connect, application, link, verify, inspect, deletion, authorizer, grants, orphans
+        catalogue=catalogue,
+        connect=connect,
+        application=application,
+        link=link,
+        verify=verify,
+        inspect=inspect,
+        deletion=deletion,
+        federate=federate,
+        uses=uses,
+        authorizer=authorizer,
+        grants=grants,
+        orphans=orphans,
+        issuers=issuers,
     )
