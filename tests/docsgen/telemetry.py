@@ -66,6 +66,7 @@ ACTIONS = {
     "provider`); the operator stored a grant (`authorized`), or says [why not](../reasons.md)",
     "orphan": "a stored grant misses its Connection: noted (`mark`), found again (`unmark`), removed (`remove`)",
     "deletion": "a deleted Connection's grant was taken back (`revoked`), left alone (`orphaned`), or could not be",
+    "copy": "the copy of an access token that the gateway hands out was written (`written`) or deleted (`removed`)",
     "publish": "a workload Secret was written; `object gone`: nothing was, for the Connection was deleted meanwhile",
 }
 

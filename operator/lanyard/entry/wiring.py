@@ -17,7 +17,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from lanyard.api.meta import CONNECTION_UID_LABEL, CONSENT_LABEL, GRANT_LABEL, READABLE_LABEL
+from lanyard.api.meta import CONNECTION_UID_LABEL, CONSENT_LABEL, COPY_LABEL, GRANT_LABEL, READABLE_LABEL
 from lanyard.clients.egress import EgressPolicy
 from lanyard.clients.http import Outbound
 from lanyard.clients.kube import Kube
@@ -38,7 +38,7 @@ from lanyard.flows.keys import Key, What
 from lanyard.flows.lease import Leadership
 from lanyard.flows.limits import HostLimits
 from lanyard.flows.link import Link
-from lanyard.flows.mirrors import Namespaces, OpenConsents, PublishedSecrets, ReadableSecrets, StoredGrants
+from lanyard.flows.mirrors import KeptCopies, Namespaces, OpenConsents, PublishedSecrets, ReadableSecrets, StoredGrants
 from lanyard.flows.queue import WorkQueue
 from lanyard.flows.reseal import keep_encrypted
 from lanyard.flows.sweep import sweep
@@ -188,6 +188,9 @@ class Operator:
             shared = f"/api/v1/namespaces/{self._settings.exchange_namespace}/secrets"
             open_phases = f"{CONSENT_LABEL} in ({','.join(phase.value for phase in FOR_THE_OPERATOR)})"
             reflectors.append(Reflector(kube, shared, OpenConsents(self._world), selector=open_phases))
+            if self._flows.copies is not None:
+                ours = f"{COPY_LABEL}={self._flows.copies.install}"
+                reflectors.append(Reflector(kube, shared, KeptCopies(self._world), selector=ours))
         self._synced = [reflector.synced for reflector in reflectors]
         return [reflector.run() for reflector in reflectors]
 
@@ -250,6 +253,7 @@ class Operator:
                     await flows.authorizer.reconcile(key, self._queue)
                 self._limits.settle(key)
             elif key in self._world.leaving:
+                await self._copy(key)
                 await flows.deletion.reconcile(key, self._queue)
             elif key.what is What.CONNECTION:
                 await self._reconcile(key)
@@ -264,6 +268,7 @@ class Operator:
         flow = self._flow_of(self._world.get(key))
         try:
             await flow.reconcile(key, self._queue)
+            await self._copy(key)
             await self._flows.verify.reconcile(key, self._queue)
         except SteppedBackError:
             raise
@@ -273,6 +278,10 @@ class Operator:
             await flow.confess(key, type(error).__name__, self._queue)
         finally:
             self._limits.settle(key)
+
+    async def _copy(self, key: Key) -> None:
+        if self._flows.copies is not None:
+            await self._flows.copies.reconcile(key, self._queue)
 
     def _flow_of(self, record: Record | None) -> Connect | Application | Link:
         """A link publishes what another one has; of what Lanyard makes itself nothing is published at all."""
