@@ -49,6 +49,7 @@ class Reason(StrEnum):
     # good news
     TOKEN_PUBLISHED = "TokenPublished"
     CREDENTIALS_PUBLISHED = "CredentialsPublished"
+    TOKEN_EXCHANGEABLE = "TokenExchangeable"
     TOKENS_BY_EXCHANGE = "TokensByExchange"
     RESOLVED = "Resolved"
     VALID = "Valid"
@@ -84,6 +85,7 @@ class Reason(StrEnum):
     CONSENT_NOT_SET_UP = "ConsentNotSetUp"
     SIGN_IN_NOT_OFFERED = "SignInNotOffered"
     EXCHANGE_NOT_SET_UP = "ExchangeNotSetUp"
+    NOTHING_TO_EXCHANGE = "NothingToExchange"
     LINK_TO_LINK = "LinkToLink"
     # resolving credentials
     SECRET_NOT_FOUND = "SecretNotFound"

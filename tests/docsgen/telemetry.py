@@ -73,6 +73,7 @@ ACTIONS = {
     "orphan": "a stored grant misses its Connection: noted (`mark`), found again (`unmark`), removed (`remove`)",
     "deletion": "a deleted Connection's grant was taken back (`revoked`), left alone (`orphaned`), had ended before "
     "(`ended before`) or was never there (`no grant`); anything else is why it could not be",
+    "copy": "the copy of an access token that the gateway hands out was written (`written`) or deleted (`removed`)",
     "publish": "a workload Secret was written; `object gone`: nothing was, for the Connection was deleted meanwhile",
 }
 

@@ -16,6 +16,7 @@ from lanyard.flows.authorize import Authorizer
 from lanyard.flows.authorize_device import DeviceAuthorizer
 from lanyard.flows.catalogue import Catalogue
 from lanyard.flows.connect import Connect
+from lanyard.flows.copies import Copies
 from lanyard.flows.delete import Deletion
 from lanyard.flows.duty import Confirmer
 from lanyard.flows.federate import Federate
@@ -29,6 +30,7 @@ from lanyard.flows.last_exchange import LastUses
 from lanyard.flows.limits import HostLimits
 from lanyard.flows.link import Link
 from lanyard.flows.orphans import Orphans
+from lanyard.flows.outlet import Outlet
 from lanyard.flows.pages import Pages
 from lanyard.flows.publish import Publisher
 from lanyard.flows.refresh import Refresher
@@ -43,6 +45,7 @@ from lanyard.rules.schedule import Backoff
 from lanyard.stores.adoption import Adopter
 from lanyard.stores.cache import CredentialCache
 from lanyard.stores.consents import ConsentStore
+from lanyard.stores.copies import CopyStore
 from lanyard.stores.grants import GrantStore
 from lanyard.stores.issuer_keys import IssuerKeyStore
 from lanyard.stores.keyring import Keyring
@@ -63,8 +66,8 @@ class Consents:
 
 @dataclass(frozen=True, slots=True)
 class Flows:
-    """One of each. Authorizer, grants and orphans are None where consents are not set up, issuers where there is no
-    gateway.
+    """One of each. Authorizer, grants, orphans and copies are None where consents are not set up, issuers where there
+    is no gateway.
     """
 
     catalogue: Catalogue
@@ -80,6 +83,7 @@ class Flows:
     grants: GrantStore | None
     orphans: Orphans | None
     issuers: Issuers | None
+    copies: Copies | None
 
 
 def assemble(
@@ -116,11 +120,20 @@ def assemble(
         clock=clock,
     )
     pages = Pages(settings.gateway_url)
-    refresher, authorizer, grants, orphans, finalizers = None, None, None, None, Finalizers(kube)
+    refresher, authorizer, grants, orphans, copies, finalizers = None, None, None, None, None, Finalizers(kube)
     if consents is not None:
         grants = GrantStore(kube, settings.system_namespace, consents.grant_ring, consents.install)
         orphans = Orphans(
             world=world, grants=grants, namespaces=settings.namespaces, after=settings.orphan_after, clock=clock
+        )
+        copies = Copies(
+            kube=kube,
+            world=world,
+            catalogue=catalogue,
+            store=CopyStore(kube, settings.exchange_namespace, consents.token_ring, consents.install),
+            tally=tally,
+            pace=pace,
+            clock=clock,
         )
         refresher = Refresher(
             world=world,
@@ -173,12 +186,13 @@ def assemble(
         pause=settings.retry_first,
         clock=clock,
     )
+    outlet = Outlet(publisher, copies, world)
     connect = Connect(
         world=world,
         gatherer=Gatherer(
             world=world,
             catalogue=catalogue,
-            publisher=publisher,
+            outlet=outlet,
             pace=pace,
             clock=clock,
             takes_consents=consents is not None,
@@ -187,7 +201,7 @@ def assemble(
         refresher=refresher,
         pages=pages,
         confirmer=Confirmer(kube, world),
-        publisher=publisher,
+        outlet=outlet,
         reporter=reporter,
         tally=tally,
         pace=pace,
@@ -252,4 +266,5 @@ def assemble(
         grants=grants,
         orphans=orphans,
         issuers=issuers,
+        copies=copies,
     )

@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from lanyard.api.meta import (
     CONNECTION_UID_LABEL,
     CONSENT_LABEL,
+    COPY_LABEL,
     GRANT_LABEL,
     ISSUER_KEYS_LABEL,
     LAST_USE_LABEL,
@@ -43,6 +44,7 @@ from lanyard.flows.lease import Leadership
 from lanyard.flows.limits import HostLimits
 from lanyard.flows.link import Link
 from lanyard.flows.mirrors import (
+    KeptCopies,
     Namespaces,
     OpenConsents,
     PublishedSecrets,
@@ -208,6 +210,9 @@ class Operator:
             reflectors.append(Reflector(kube, state, StoredGrants(self._world), selector=GRANT_LABEL))
             open_phases = f"{CONSENT_LABEL} in ({','.join(phase.value for phase in FOR_THE_OPERATOR)})"
             reflectors.append(Reflector(kube, shared, OpenConsents(self._world), selector=open_phases))
+            if self._flows.copies is not None:
+                ours = f"{COPY_LABEL}={self._flows.copies.install}"
+                reflectors.append(Reflector(kube, shared, KeptCopies(self._world), selector=ours))
         self._synced = [reflector.synced for reflector in reflectors]
         return [reflector.run() for reflector in reflectors]
 
@@ -272,6 +277,7 @@ class Operator:
                     await flows.authorizer.reconcile(key, self._queue)
                 self._limits.settle(key)
             elif key in self._world.leaving:
+                await self._copy(key)
                 await flows.deletion.reconcile(key, self._queue)
             elif key.what is What.CONNECTION:
                 await self._reconcile(key)
@@ -290,6 +296,7 @@ class Operator:
         flow = self._flow_of(self._world.get(key))
         try:
             await flow.reconcile(key, self._queue)
+            await self._copy(key)
             await self._flows.verify.reconcile(key, self._queue)
         except SteppedBackError:
             raise
@@ -299,6 +306,10 @@ class Operator:
             await flow.confess(key, type(error).__name__, self._queue)
         finally:
             self._limits.settle(key)
+
+    async def _copy(self, key: Key) -> None:
+        if self._flows.copies is not None:
+            await self._flows.copies.reconcile(key, self._queue)
 
     def _flow_of(self, record: Record | None) -> Connect | Application | Link:
         """A link publishes what another one has; of what Lanyard makes itself nothing is published at all."""
