@@ -19,6 +19,14 @@ class Condition(StrEnum):
     SCOPES_GRANTED = "ScopesGranted"
     SECRET_PUBLISHED = "SecretPublished"
     VERIFIED = "Verified"
+    # of a FederatedCredential
+    ACCEPTED = "Accepted"
+    CONNECTION_RESOLVED = "ConnectionResolved"
+    ISSUER_KEYS_KNOWN = "IssuerKeysKnown"
+    SCOPES_ENFORCEABLE = "ScopesEnforceable"
+    SUBJECT_LASTING = "SubjectLasting"
+    TRUST_UNIQUE = "TrustUnique"
+    IN_USE = "InUse"
 
 
 class Retry(Enum):
@@ -52,6 +60,9 @@ class Reason(StrEnum):
     LINKED = "Linked"
     REACHABLE = "Reachable"
     LOGGED_IN = "LoggedIn"
+    TRUSTED = "Trusted"
+    ACCEPTED = "Accepted"
+    KEYS_KNOWN = "KeysKnown"
     # on the way
     ACQUIRING = "Acquiring"
     SUSPENDED = "Suspended"
@@ -100,6 +111,19 @@ class Reason(StrEnum):
     LINK_TARGET_NOT_FOUND = "LinkTargetNotFound"
     LINK_TARGET_NOT_READY = "LinkTargetNotReady"
     LINK_NOT_ALLOWED = "LinkNotAllowed"
+    # whose JWTs are exchanged
+    LIMIT_EXCEEDED = "LimitExceeded"
+    DUPLICATE_NAME = "DuplicateName"
+    CONNECTION_NOT_FOUND = "ConnectionNotFound"
+    CONNECTION_IS_LINK = "ConnectionIsLink"
+    NO_TOKEN_TO_HAND_OUT = "NoTokenToHandOut"
+    EXPIRED = "Expired"
+    ISSUER_KEYS_PENDING = "IssuerKeysPending"
+    JWKS_INVALID = "JWKSInvalid"
+    SCOPES_NOT_ENFORCEABLE = "ScopesNotEnforceable"
+    MUTABLE_SUBJECT = "MutableSubject"
+    DUPLICATE_TRUST = "DuplicateTrust"
+    UNUSED = "Unused"
     # asking the provider
     CLIENT_REJECTED = "ClientRejected"
     CREDENTIALS_REJECTED = "CredentialsRejected"

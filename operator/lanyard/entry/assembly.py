@@ -18,10 +18,12 @@ from lanyard.flows.catalogue import Catalogue
 from lanyard.flows.connect import Connect
 from lanyard.flows.delete import Deletion
 from lanyard.flows.duty import Confirmer
+from lanyard.flows.federate import Federate
 from lanyard.flows.finalizer import Finalizers
 from lanyard.flows.gather import Gatherer
 from lanyard.flows.gather_link import LinkGatherer
 from lanyard.flows.inspect import Inspect
+from lanyard.flows.last_exchange import LastUses
 from lanyard.flows.limits import HostLimits
 from lanyard.flows.link import Link
 from lanyard.flows.orphans import Orphans
@@ -60,6 +62,8 @@ class Consents:
 class Flows:
     """One of each. The last three are None where consents are not set up."""
 
+    federate: Federate
+    uses: LastUses
     catalogue: Catalogue
     connect: Connect
     application: Application
@@ -213,4 +217,8 @@ def assemble(
         clock=clock,
     )
     inspect = Inspect(world=world, catalogue=catalogue, resolver=resolver, reporter=reporter, pace=pace, clock=clock)
-    return Flows(catalogue, connect, application, link, verify, inspect, deletion, authorizer, grants, orphans)
+    uses = LastUses(world, kube, settings.exchange_namespace, settings.last_exchange_interval)
+    federate = Federate(world=world, catalogue=catalogue, uses=uses, reporter=reporter, tally=tally, clock=clock)
+    return Flows(
+        federate, uses, catalogue, connect, application, link, verify, inspect, deletion, authorizer, grants, orphans
+    )

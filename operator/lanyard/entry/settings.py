@@ -117,6 +117,9 @@ class Settings(BaseModel):
     orphan_after: Length = Field(
         timedelta(days=7), description="How long a stored grant is kept whose Connection is missing."
     )
+    last_exchange_interval: Length = Field(
+        timedelta(hours=1), description="How often a federated credential's last use is told in its status, at most."
+    )
     code_lifetime: Length = Field(
         timedelta(seconds=60), description="How old the provider's answer to a consent may be when it is used."
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from lanyard.api.meta import CONNECTION_UID_LABEL, CONSENT_LABEL, GRANT_LABEL, READABLE_LABEL
+from lanyard.api.meta import CONNECTION_UID_LABEL, CONSENT_LABEL, GRANT_LABEL, LAST_USE_LABEL, READABLE_LABEL
 from lanyard.clients.kube import Kube
 from lanyard.clients.reflector import Reflector
 from lanyard.entry.assembly import Consents, Flows, assemble
@@ -178,10 +178,12 @@ class Operator:
                 Reflector(kube, path, PublishedSecrets(self._world, namespace), selector=published),
             ]
         reflectors.append(Reflector(kube, "/api/v1/namespaces", Namespaces(self._world)))
+        shared = f"/api/v1/namespaces/{self._settings.exchange_namespace}/secrets"
+        uses = f"{LAST_USE_LABEL}=true"
+        reflectors.append(Reflector(kube, shared, self._flows.uses, selector=uses, metadata_only=False))
         if self._takes_consents:
             state = f"/api/v1/namespaces/{self._settings.system_namespace}/secrets"
             reflectors.append(Reflector(kube, state, StoredGrants(self._world), selector=GRANT_LABEL))
-            shared = f"/api/v1/namespaces/{self._settings.exchange_namespace}/secrets"
             open_phases = f"{CONSENT_LABEL} in ({','.join(phase.value for phase in FOR_THE_OPERATOR)})"
             reflectors.append(Reflector(kube, shared, OpenConsents(self._world), selector=open_phases))
         self._synced = [reflector.synced for reflector in reflectors]
@@ -209,6 +211,8 @@ class Operator:
             self._limits.tidy(_now())
             if self._flows.orphans is not None and self._leadership.holds():
                 await self._flows.orphans.look()
+            if self._leadership.holds():
+                await self._flows.uses.tidy(_now())
             with suppress(TimeoutError):
                 async with asyncio.timeout(interval):
                     await self._sweep_wanted.wait()
@@ -249,7 +253,9 @@ class Operator:
                 await flows.deletion.reconcile(key, self._queue)
             elif key.what is What.CONNECTION:
                 await self._reconcile(key)
-            elif key.what in {What.CREDENTIAL, What.ISSUER}:
+            elif key.what is What.CREDENTIAL:
+                await flows.federate.reconcile(key, self._queue)
+            elif key.what is What.ISSUER:
                 pass
             else:
                 await flows.inspect.reconcile(key, self._queue)

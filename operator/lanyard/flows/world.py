@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Self
+from enum import Enum
+from typing import Any, Final, Literal, NamedTuple, Self
 
 from lanyard.api.meta import FINALIZER, REFRESH_ANNOTATION
 from lanyard.errors import LanyardError
@@ -21,6 +22,15 @@ Sources = tuple[Key, ...]
 
 NO_OBJECTS = frozenset({What.SECRET, What.CONSENT, What.ISSUER})
 """What is known otherwise than by its object."""
+
+
+class NotYet(Enum):
+    """Stands for what nobody has looked at in this process."""
+
+    NOT_YET = "nobody has looked"
+
+
+NOT_YET: Final = NotYet.NOT_YET
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +79,8 @@ class Record:
     generation: int
     spec: bytes
     status: bytes
+    created: str = ""
+    """creationTimestamp, of FederatedCredentials only: their age decides which of them count."""
     sources: Sources = ()
     nudged: bool = False
     """True when something it failed on works again."""
@@ -114,6 +126,8 @@ class World:
     """Records of consents with which the operator has something to do."""
     asset_versions: dict[Key, str] = field(default_factory=dict)
     """Version in the store that was seen last, by asset."""
+    issuer_problems: dict[str, LanyardError | None] = field(default_factory=dict)
+    """What is wrong with the keys of an issuer, by the name of the key set; None where they are there."""
     following: bool = False
     """True while another process may be at work: every event then makes its object anew, for statuses are news."""
     followed: int = 0
@@ -135,6 +149,10 @@ class World:
     def adoption_of(self, key: Key, uid: str) -> GrantSeen | None:
         """One that the platform has given to this Connection."""
         return next((one for one in self.grants.get(key, ()) if one.adopt_for == uid), None)
+
+    def issuer_problem(self, key_set: str) -> LanyardError | Literal[NotYet.NOT_YET] | None:
+        """Whoever writes it touches `Key(What.ISSUER, "", key_set)`: that wakes the credentials."""
+        return self.issuer_problems.get(key_set, NOT_YET)
 
     @contextmanager
     def spend(self, uid: str) -> Iterator[None]:
@@ -198,6 +216,8 @@ class World:
             self.asset_versions.pop(key, None)
         record = Record(key, sys.intern(metadata["uid"]), metadata.get("generation", 0), _text(spec), _text(status))
         record.heard, record.asked = heard, asked
+        if key.what is What.CREDENTIAL:
+            record.created = metadata.get("creationTimestamp", "")
         self.objects[key.what][key] = record
         # Statuses have whole seconds: what was fetched in the second of the question has answered it.
         when, refreshed = moment(asked), moment(status.get("lastRefreshedAt"))
