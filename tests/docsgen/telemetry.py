@@ -56,6 +56,7 @@ can be traced to the Connection it was issued for.
 """
 
 ACTIONS = {
+    "exchange": "a gateway was shown a JWT: a token was `handed out`, or it was `refused`, and `why`",
     "link": "a link's Secret was written with what its source has published",
     "verify": "the product was asked whether what is published works; "
     "the outcome is `works`, `refused`, `forbidden` or `unknown`",
@@ -78,6 +79,16 @@ FIELDS = {
     "token_sha256": "SHA-256 of the access token, in hexadecimal",
     "source": "the asset or Secret that was read: kind, namespace, name",
     "secret": "name of the workload Secret",
+    "request_id": "also in the header X-Request-Id of the answer",
+    "dialect": "which grant was used: `client_credentials`, `jwt_bearer` or `token_exchange`",
+    "why": "why an exchange was refused: one of a closed list of sentences",
+    "assertion_sha256": "SHA-256 of the JWT that was presented, in hexadecimal",
+    "nearest": "uid of a FederatedCredential that fits but for one field, and the field",
+    "credential": "uid of the FederatedCredential that fits",
+    "issuer": "the issuer that this credential names",
+    "subject": "the subject that this credential names",
+    "scopes": "the scopes that were handed out",
+    "token_id": "`jti` of a token of Lanyard's own",
     "approved_by": "the person who approved the browser, by their Kubernetes user name",
 }
 

@@ -129,6 +129,21 @@ class Settings(BaseModel):
     gateway_browser_requests_per_minute: int = Field(
         90, ge=1, description="Requests of one browser during a consent; more get 429."
     )
+    token_lifetime: Length = Field(
+        timedelta(hours=1), le=timedelta(hours=1), description="How long access tokens of Lanyard's own live."
+    )
+    exchange_client_requests_per_minute: int = Field(
+        4_800, ge=1, description="Exchanges of one client whose JWT was good; more get 429."
+    )
+    exchange_namespace_requests_per_minute: int = Field(
+        24_000, ge=1, description="Exchanges of all clients of one namespace; more get 429."
+    )
+    exchange_address_requests_per_minute: int = Field(
+        6_000, ge=1, description="Requests of one client address to addresses that programs call; more get 429."
+    )
+    last_use_interval: Length = Field(
+        timedelta(minutes=1), description="How often a gateway writes down which credentials were used."
+    )
     watch_silence: Length = Field(
         timedelta(seconds=120), description="The gateway answers nothing after so long without word of the cluster."
     )

@@ -54,6 +54,11 @@ def test_every_setting_is_read_from_the_environment() -> None:
         "GATEWAY_PROXIES": "10.0.0.0/8",
         "GATEWAY_REQUESTS_PER_MINUTE": "10",
         "GATEWAY_BROWSER_REQUESTS_PER_MINUTE": "5",
+        "TOKEN_LIFETIME": "30m",
+        "EXCHANGE_CLIENT_REQUESTS_PER_MINUTE": "60",
+        "EXCHANGE_NAMESPACE_REQUESTS_PER_MINUTE": "600",
+        "EXCHANGE_ADDRESS_REQUESTS_PER_MINUTE": "100",
+        "LAST_USE_INTERVAL": "30s",
         "WATCH_SILENCE": "1m",
         "LOG_LEVEL": "DEBUG",
     }
@@ -99,6 +104,11 @@ def test_every_setting_is_read_from_the_environment() -> None:
         gateway_requests_per_minute=10,
         gateway_browser_requests_per_minute=5,
         watch_silence=timedelta(minutes=1),
+        token_lifetime=timedelta(minutes=30),
+        exchange_client_requests_per_minute=60,
+        exchange_namespace_requests_per_minute=600,
+        exchange_address_requests_per_minute=100,
+        last_use_interval=timedelta(seconds=30),
         log_level="DEBUG",
     )
 
