@@ -1,19 +1,25 @@
 """A team whose workloads present JWTs of their own, and get tokens at the gateway's token endpoint."""
 
+import asyncio
 import base64
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from lanyard.api.meta import ISSUER_KEYS_LABEL
+from lanyard.clients.kube import Kube
+from lanyard.clients.kubeconfig import from_file
+from lanyard.sensitive import Sensitive
+from lanyard.stores.copies import CopyStore, TokenCopy
 from lanyard.stores.issuer_keys import FETCHED_ANNOTATION, ISSUER_ANNOTATION, key_set_name
+from lanyard.stores.keyring_file import KeyringFile
 from support.cluster import Cluster, Object
-from support.consenting import SECRETS
+from support.consenting import EXCHANGE, SECRETS
 from support.gateway import GatewayProcess, Visitor
 from support.issuing import AUDIENCE, SUBJECT, StaticIssuer
 
@@ -115,6 +121,22 @@ class FederationTeam:
         assert made.status_code < 300, made.text
         self._published.add(name)
         return name
+
+    def publish_copy(
+        self, ring: Path, token: str, *, name: str = APPLICATION, scopes: Sequence[str] = (), life: int = 3600
+    ) -> None:
+        """The copy of a Connection's access token, as the operator keeps it."""
+        uid, owner, now = self.client_id(name), f"{self.name}/{name}", datetime.now(UTC)
+        operator = self.environment.kubernetes.service_account_kubeconfig("lanyard-system", "lanyard-operator")
+        copy = TokenCopy(Sensitive(token), "Bearer", now + timedelta(seconds=life), tuple(scopes))
+
+        async def write() -> None:
+            async with Kube(from_file(operator)) as kube:
+                store = CopyStore(kube, EXCHANGE, KeyringFile(ring).current, "test")
+                await store.write(uid, owner, copy, made_from="test", now=now)
+
+        asyncio.run(write())
+        self._published.add(f"token-{uid}")
 
     # what its workloads do
 

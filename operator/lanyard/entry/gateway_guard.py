@@ -4,7 +4,7 @@ import ipaddress
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -88,11 +88,22 @@ def _address(text: str) -> Address | None:
     return address
 
 
-def guard(limiter: Limiter, proxies: Sequence[Network], live: Callable[[], bool]) -> Middleware:
-    """Outermost: every answer passes here, whatever made it. `live` says whether the mirrors are fresh."""
+def guard(
+    limiter: Limiter,
+    proxies: Sequence[Network],
+    live: Callable[[], bool],
+    *,
+    is_for_machines: Callable[[str], bool],
+    machines: Callable[[web.Request, Handler], Awaitable[web.StreamResponse]],
+) -> Middleware:
+    """Outermost: every answer passes here, whatever made it. `live` says whether the mirrors are fresh; `machines`
+    answers where programs ask, which is told by the path.
+    """
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if is_for_machines(request.path):
+            return await machines(request, handler)
         began = time.monotonic()
         answer = await _answer(request, handler, limiter, proxies, live)
         for name, value in _HEADERS.items():
