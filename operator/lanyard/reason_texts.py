@@ -59,6 +59,10 @@ def _verification(message: str, hint: str) -> Entry:
     return Entry(Condition.VERIFIED, Retry.INTERVAL, stalled=False, message=message, hint=hint)
 
 
+def _issuer(message: str, hint: str, *, stalled: bool = True) -> Entry:
+    return Entry(Condition.ISSUER_KEYS_KNOWN, Retry.KEYS, stalled=stalled, message=message, hint=hint)
+
+
 _AGAIN = "Authorize again: kubectl lanyard authorize, or status.authorizationURL. The Secret keeps its name."
 _LABEL = "kubectl label {kind} {name} -n {namespace} lanyard.dev/{label}=true"
 
@@ -67,6 +71,8 @@ CATALOGUE: dict[Reason, Entry] = {
     Reason.TOKEN_PUBLISHED: _good(_READY, "The Secret {secret} carries a live token."),
     Reason.CREDENTIALS_PUBLISHED: _good(_READY,
         "The Secret {secret} carries the credentials and follows every change of their source."),
+    Reason.TOKEN_EXCHANGEABLE: _good(_READY,
+        "The token is live and had by exchange alone; it is refreshed before it expires."),
     Reason.TOKENS_BY_EXCHANGE: _good(_READY,
         "Lanyard makes the tokens itself: workloads get them by exchange, with the client id {client}."),
     Reason.RESOLVED: _good(_CREDS, "Every reference was resolved."),
@@ -122,6 +128,8 @@ CATALOGUE: dict[Reason, Entry] = {
         "Remove {field}: Lanyard makes the tokens itself, and workloads get them by exchange."),
     Reason.EXCHANGE_NOT_SET_UP: _spec("Tokens can only be had by exchange, which is not set up here.",
         "The platform team gives the operator the gateway's address and both keyrings."),
+    Reason.NOTHING_TO_EXCHANGE: _spec("The method {method} has no access token that could be had by exchange.",
+        "Remove spec.secret.publish: its credentials are published as a Secret, or not at all."),
     Reason.LINK_TO_LINK: _spec("The Connection {name} in {namespace} is a link itself.",
         "Name the Connection in spec.linkTo that it leads to."),
     Reason.SECRET_NOT_FOUND: _source("The Secret {name} does not exist in {namespace}.",
@@ -292,6 +300,19 @@ CATALOGUE: dict[Reason, Entry] = {
         "Nothing to do if workloads need less than that; otherwise grant the permission at the product."),
     Reason.VERIFICATION_UNANSWERED: _verification("{host} does not say whether what is published works.",
         "Nothing to do; it is asked again."),
+    Reason.ISSUER_UNREACHABLE: _issuer("The issuer's host {host} does not serve (status: {status}).",
+        "Nothing to do if it lasts a moment; set spec.jwks for an issuer that cannot be reached from here.",
+        stalled=False),
+    Reason.ISSUER_TLS_FAILED: _issuer("The certificate of the issuer's host {host} is not trusted or not for its name.",
+        "For a private CA set spec.caBundle to the CA that signed it."),
+    Reason.ISSUER_DOCUMENT_MISSING: _issuer("The issuer's host {host} does not give the {document} (status {status}).",
+        "Compare spec.issuer with `iss` of its tokens; redirects are not followed. Or set spec.jwksURI or spec.jwks."),
+    Reason.ISSUER_MISMATCH: _issuer("The discovery document at {host} is that of another issuer than spec.issuer.",
+        "Write spec.issuer exactly as its tokens have it in `iss`; a slash at the end counts."),
+    Reason.ISSUER_DISCOVERY_INVALID: _issuer("The issuer's discovery document at {host} cannot be used: {what}.",
+        "Check that spec.issuer is the issuer's address, or set spec.jwksURI."),
+    Reason.ISSUER_KEYS_INVALID: _issuer("The issuer's keys at {host} cannot be used: {what}.",
+        "The issuer mends them; or set spec.jwks to the keys that you trust."),
     Reason.SECRET_CONFLICT: Entry(_SECRET, Retry.SOURCE, stalled=True,
         message="The Secret {secret} exists and is not this Connection's.",
         hint="Choose another spec.secret.name, or delete that Secret."),

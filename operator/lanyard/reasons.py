@@ -39,6 +39,7 @@ class Retry(Enum):
     TRANSIENT = "with back-off from 5 seconds up to 5 minutes, without end"
     THROTTLED = "when the provider's Retry-After is over, otherwise as transient"
     INTERVAL = "when spec.verify.interval is over, or when something else is published"
+    KEYS = "with back-off from 1 second up to a minute, without end"
     CONSENT = "when somebody authorizes it anew; nothing else can help"
 
 
@@ -48,6 +49,7 @@ class Reason(StrEnum):
     # good news
     TOKEN_PUBLISHED = "TokenPublished"
     CREDENTIALS_PUBLISHED = "CredentialsPublished"
+    TOKEN_EXCHANGEABLE = "TokenExchangeable"
     TOKENS_BY_EXCHANGE = "TokensByExchange"
     RESOLVED = "Resolved"
     VALID = "Valid"
@@ -83,6 +85,7 @@ class Reason(StrEnum):
     CONSENT_NOT_SET_UP = "ConsentNotSetUp"
     SIGN_IN_NOT_OFFERED = "SignInNotOffered"
     EXCHANGE_NOT_SET_UP = "ExchangeNotSetUp"
+    NOTHING_TO_EXCHANGE = "NothingToExchange"
     LINK_TO_LINK = "LinkToLink"
     # resolving credentials
     SECRET_NOT_FOUND = "SecretNotFound"
@@ -166,6 +169,13 @@ class Reason(StrEnum):
     VERIFICATION_REFUSED = "VerificationRefused"
     VERIFICATION_FORBIDDEN = "VerificationForbidden"
     VERIFICATION_UNANSWERED = "VerificationUnanswered"
+    # an issuer's keys
+    ISSUER_UNREACHABLE = "IssuerUnreachable"
+    ISSUER_TLS_FAILED = "IssuerTLSFailed"
+    ISSUER_DOCUMENT_MISSING = "IssuerDocumentMissing"
+    ISSUER_MISMATCH = "IssuerMismatch"
+    ISSUER_DISCOVERY_INVALID = "IssuerDiscoveryInvalid"
+    ISSUER_KEYS_INVALID = "IssuerKeysInvalid"
     # publishing
     SECRET_CONFLICT = "SecretConflict"
     COPY_CONFLICT = "CopyConflict"

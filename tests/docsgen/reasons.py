@@ -44,6 +44,7 @@ RETRIES = {
     Retry.TRANSIENT: "transient",
     Retry.THROTTLED: "throttled",
     Retry.INTERVAL: "interval",
+    Retry.KEYS: "keys",
     Retry.CONSENT: "consent",
 }
 

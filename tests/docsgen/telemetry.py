@@ -32,7 +32,10 @@ LABELS = {
     "method": "method of the Connection",
     "outcome": "`issued`, `resolved`, `written`, `works`, `refused`, `forbidden`, `unknown`, "
     "`pending`, `slow down`, `denied`, `expired` (what a device code was told instead), "
-    "`not sent` (the Lease was lost), or a reason of [the closed list](../reasons.md)",
+    "`not sent` (the Lease was lost), `changed` or `unchanged` (an issuer's keys), "
+    "or a reason of [the closed list](../reasons.md)",
+    "issuer": "`spec.issuer` of FederatedCredentials",
+    "key_set": "name of the Secret with the issuer's keys",
     "store": "`asset` or `secret`: what the reference names",
     "kind": "kind of the object",
     "decision": "`rest`, `publish`, `blocked`, or `acquire` and why: what a pass decided to do; "
@@ -70,6 +73,7 @@ ACTIONS = {
     "orphan": "a stored grant misses its Connection: noted (`mark`), found again (`unmark`), removed (`remove`)",
     "deletion": "a deleted Connection's grant was taken back (`revoked`), left alone (`orphaned`), had ended before "
     "(`ended before`) or was never there (`no grant`); anything else is why it could not be",
+    "copy": "the copy of an access token that the gateway hands out was written (`written`) or deleted (`removed`)",
     "publish": "a workload Secret was written; `object gone`: nothing was, for the Connection was deleted meanwhile",
 }
 

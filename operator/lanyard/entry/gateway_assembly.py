@@ -91,7 +91,13 @@ def assemble_gateway(
     )
     exchange = Exchange(
         view=view,
-        key_sets=KeySets(key_sets, IssuerKeyStore(kube, shared), clock),
+        key_sets=KeySets(
+            key_sets,
+            IssuerKeyStore(kube, shared),
+            clock,
+            life=settings.issuer_keys_life,
+            pause=settings.issuer_refetch_pause,
+        ),
         mint=Mint(
             catalogue=catalogue,
             labels=labels.known,
