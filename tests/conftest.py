@@ -139,6 +139,7 @@ def gateway_process(
             kubeconfig=kubeconfig or kubernetes.service_account_kubeconfig("lanyard-system", "lanyard-gateway"),
             log=folder / f"gateway-{len(made)}.log",
             ring=Path(rings["keyring_token"]),
+            signing=Path(rings["keyring_signing"]),
             certificate=environment.pki.server_cert("gateway"),
             port=port or free_ports(1)[0],
             settings=settings,

@@ -26,7 +26,7 @@ from lanyard.api.meta import (
 
 
 class Method(StrEnum):
-    """All method names (DESIGN 1). `BUILT` says which of them this version can do."""
+    """All method names (DESIGN 1)."""
 
     AUTHORIZATION_CODE = "authorizationCode"
     CLIENT_CREDENTIALS = "clientCredentials"
@@ -46,7 +46,6 @@ GRANT_METHODS = frozenset({Method.AUTHORIZATION_CODE, Method.DEVICE_CODE})
 TOKEN_METHODS = frozenset({Method.CLIENT_CREDENTIALS, Method.PASSWORD, Method.JWT_BEARER, Method.GITHUB_APP})
 """Nobody consents: whoever has the credentials asks for a token, as often as one is needed."""
 STATIC_METHODS = frozenset({Method.BASIC, Method.API_KEY, Method.BEARER_TOKEN, Method.AWS_SIGV4, Method.CUSTOM})
-BUILT = TOKEN_METHODS | STATIC_METHODS | GRANT_METHODS
 
 
 class ClientAuthentication(StrEnum):

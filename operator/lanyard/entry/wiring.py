@@ -6,11 +6,9 @@ finishes, the Lease is given back, then the rest.
 
 import asyncio
 import logging
-import os
 import socket
 import time
 import uuid
-from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -18,15 +16,13 @@ from typing import Any
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from lanyard.api.meta import CONNECTION_UID_LABEL, CONSENT_LABEL, COPY_LABEL, GRANT_LABEL, READABLE_LABEL
-from lanyard.clients.egress import EgressPolicy
-from lanyard.clients.http import Outbound
 from lanyard.clients.kube import Kube
-from lanyard.clients.proxies import ProxySettings
 from lanyard.clients.reflector import Reflector
 from lanyard.entry.assembly import Consents, Flows, assemble
 from lanyard.entry.identity import kube_config
 from lanyard.entry.life import Life
-from lanyard.entry.settings import SecretAccess, Settings, SettingsError
+from lanyard.entry.outbound import outbound_of
+from lanyard.entry.settings import SecretAccess, Settings
 from lanyard.entry.telemetry import HealthServer, ObjectCollector
 from lanyard.entry.watch import Watcher
 from lanyard.errors import KubernetesError, SteppedBackError
@@ -70,7 +66,7 @@ class Operator:
         # Its renewals wait for no other call.
         self._lease_kube = Kube(self._config, connections=1, deadline=settings.lease_renew.total_seconds())
         self._leadership = _leadership(settings, self._lease_kube)
-        self._outbound = _outbound(settings, self._leadership.holds)
+        self._outbound = outbound_of(settings, may_send=self._leadership.holds)
         self._life = Life()
         self._sweep_wanted = asyncio.Event()
         self._listed = False
@@ -320,17 +316,3 @@ def _leadership(settings: Settings, kube: Kube) -> Leadership:
     # Two processes of one pod, one after the other, are two.
     me = f"{socket.gethostname()}_{uuid.uuid4()}"
     return Leadership(kube, settings.exchange_namespace, me, pace)
-
-
-def _outbound(settings: Settings, may_send: Callable[[], bool]) -> Outbound:
-    policy = EgressPolicy(
-        allowed_networks=settings.egress_allowed_networks,
-        allowed_hosts=settings.egress_allowed_hosts,
-        allow_loopback_http=settings.allow_loopback_http,
-    )
-    try:
-        ca_bundle = settings.ca_bundle.read_text() if settings.ca_bundle is not None else None
-    except OSError as error:
-        raise SettingsError(f"LANYARD_CA_BUNDLE: the file cannot be read ({type(error).__name__})") from None
-    proxies = ProxySettings.from_environment(os.environ)
-    return Outbound(policy, ca_bundle=ca_bundle, proxies=proxies, may_send=may_send)

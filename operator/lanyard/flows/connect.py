@@ -12,7 +12,7 @@ second request to the provider.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from lanyard.api.connection import GRANT_METHODS
 from lanyard.errors import KubernetesError, LanyardError, SteppedBackError, unavailable
@@ -92,7 +92,7 @@ class Connect:
             return
         decision = decide(gathered.facts, now)
         if record.heard and isinstance(decision, Acquire):
-            await self._confirm(record, gathered.target, queue)
+            await self._confirm(record, memory, gathered.target, queue)
             return
         cause = f" {decision.cause.name.lower()}" if isinstance(decision, Acquire) else ""
         self._tally.count("lanyard_reconciles", key.what.value, type(decision).__name__.lower() + cause)
@@ -118,15 +118,17 @@ class Connect:
                 record.nudged = False
                 await self._report(record, gathered, outcome, None, queue)
 
-    async def _confirm(self, record: Record, target: Target, queue: WorkQueue) -> None:
+    async def _confirm(self, record: Record, memory: Memory, target: Target, queue: WorkQueue) -> None:
         """Another process was at work until a moment ago: look before a request is spent, and decide anew."""
         try:
             await self._outlet.confirm(record, target)
             await self._confirmer.confirm(record, target.name if target.publish else "")
         except KubernetesError as error:
-            pause = timedelta(seconds=error.retry_after or 0)
-            queue.at(record.key, self._clock() + max(self._pace.first, pause))
+            memory.unconfirmed += 1
+            again = retry_at(unavailable(error), memory.unconfirmed, self._clock(), record.uid, self._pace)
+            queue.at(record.key, again)
         else:
+            memory.unconfirmed = 0
             queue.add(record.key)
 
     async def _act(

@@ -21,6 +21,7 @@ from lanyard.flows.catalogue import Catalogue
 from lanyard.flows.inputs import Input, digest_of, inputs_of
 from lanyard.flows.outlet import Outlet
 from lanyard.flows.publish import Target, Written
+from lanyard.flows.published import is_intact
 from lanyard.flows.world import Record, World
 from lanyard.reasons import Condition, Reason
 from lanyard.rules.lifecycle import Facts, PublishedFacts
@@ -55,6 +56,8 @@ class Memory:
     read: dict[str, str] = field(default_factory=dict)
     """Markers of Secrets that were read before the watch told of them, by credential."""
     repairs: Repairs | None = None
+    unconfirmed: int = 0
+    """Looks in a row that the API server did not answer, before anything may be spent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ class Gatherer:
         status = record.parsed_status()
         awaiting, ended = self._awaiting(record, status) if is_granted else (None, False)
         published = self._outlet.standing(record, target, memory.written)
-        intact = published is not None and await self._is_intact(record, memory, target, published.version, status)
+        intact = published is not None and await is_intact(self._outlet, record, memory, target, published.version)
         for one in inputs:
             if one.told:
                 memory.read.pop(one.name, None)
@@ -121,6 +124,7 @@ class Gatherer:
             asked=record.ask,
             next_refresh_at=moment(status.get("nextRefreshAt")),
             expires_at=moment(status.get("expiresAt")),
+            issued_at=moment(status.get("lastRefreshedAt")),
             # A change of the object itself is somebody's wish and never put off.
             repairs_from=memory.repairs.not_before(self._pace)
             if memory.repairs is not None and generation == status.get("observedGeneration")
@@ -174,19 +178,6 @@ class Gatherer:
         # What exactly failed is said by the condition, which is carried along.
         error = LanyardError(Reason(before), why="told before") if before in OUTCOMES else None
         return error or LanyardError(Reason.AUTHORIZATION_REQUIRED), False
-
-    async def _is_intact(
-        self, record: Record, memory: Memory, target: Target, version: str, status: dict[str, object]
-    ) -> bool:
-        """True without a call when the version is the one we wrote; else one GET settles it."""
-        if version in {memory.intact_version, status.get("publishedVersion")}:
-            return True
-        if memory.written is None or memory.written.version.name != target.name:
-            return False
-        if await self._outlet.is_intact(record, target, memory.written):
-            memory.intact_version = version
-            return True
-        return False
 
 
 def _target(record: Record, spec: ConnectionSpec | None) -> Target:

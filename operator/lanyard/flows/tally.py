@@ -41,8 +41,12 @@ class Tally:
 def audit(
     action: str, outcome: str, *, object_name: str, uid: str, token: Sensitive | None = None, **fields: str
 ) -> None:
-    """One line per token fetched, credential resolved or Secret published. A token appears as its SHA-256 only."""
-    line = {"action": action, "outcome": outcome, "object": object_name, "uid": uid} | fields
+    """One line per token fetched or handed out, credential resolved or Secret published; empty fields are left out.
+
+    A token appears as its SHA-256 only.
+    """
+    line = {"action": action, "outcome": outcome, "object": object_name, "uid": uid}
+    line |= {name: value for name, value in fields.items() if value}
     if token is not None:
         line["token_sha256"] = hashlib.sha256(token.reveal().encode()).hexdigest()
     _audit.info("audit", extra=line)

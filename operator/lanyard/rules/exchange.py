@@ -11,7 +11,6 @@ class Denial(StrEnum):
     AMBIGUOUS_CLIENT = "more than one client fits"
     OTHER_TENANT = "client of another tenant"
     NOT_TRUSTED = "no credential fits"
-    KEYS_UNUSABLE = "inline keys cannot be used"
     ISSUER_UNAVAILABLE = "the issuer's keys are not known or too old"
     CLAIM_RULE = "a claim rule does not hold"
     CREDENTIAL_SUSPENDED = "credential suspended"

@@ -122,6 +122,10 @@ def test_whatever_happens_in_a_week_no_grant_is_lost_that_could_be_kept(setting:
         (ROTATES, [Step(ApiOutage(MINUTE), due=0.4)]),
         (ROTATES, [Step(Slips(Aim.STATE, 1, (Slip.LOST,)))]),
         (ROTATES, [Step(Slips(Aim.STATE, 1, (Slip.REFUSED,) * 5)), Step(Grant(), due=0.2)]),
+        (
+            ROTATES,
+            [Step(TakeOver(0.0), due=-1.0), Step(ApiOutage(2 * HOUR), seconds=0.5), Step(Nothing(), seconds=HOUR)],
+        ),
         (ROTATES, [Step(Mishaps((Mishap.DROPPED,)))]),
         (ROTATES, [Step(Revoke())]),
         (ROTATES, [Step(Mishaps((Mishap.THROTTLED,))), Step(Grant())]),
@@ -134,6 +138,7 @@ def test_whatever_happens_in_a_week_no_grant_is_lost_that_could_be_kept(setting:
         "a token that was received survives a minute without the API server",
         "a token that was written although no answer came is found to be written",
         "a consent that comes while a token cannot be written replaces it",
+        "who has just begun to lead asks an API server that is silent less and less often",
         "where a second use ends the grant, a lost answer is waited out until shortly before the expiry",
         "a grant that somebody has revoked is asked for once",
         "a provider that asks for a pause when a code is spent ends that consent and nothing else",
