@@ -12,10 +12,12 @@ from lanyard.api.meta import API_VERSION, CONSENT_LABEL, COPY_LABEL, ISSUER_KEYS
 from lanyard.clients.kube import Kube
 from lanyard.clients.reflector import Reflector
 from lanyard.connectors.loader import load_catalogue
+from lanyard.entry.gateway_api import add_api_routes
 from lanyard.entry.gateway_guard import Limiter, guard
 from lanyard.entry.gateway_machines import MachineGuard, is_for_machines
 from lanyard.entry.gateway_metadata import MetadataRoutes
 from lanyard.entry.gateway_own_tokens import OwnTokenRoutes
+from lanyard.entry.gateway_rest import assemble_rest
 from lanyard.entry.gateway_routes import LARGEST_BODY, GatewayRoutes
 from lanyard.entry.gateway_token import TokenRoutes
 from lanyard.entry.settings import Settings
@@ -29,7 +31,7 @@ from lanyard.flows.mint import Mint
 from lanyard.flows.own_tokens import OwnTokens, Revocations
 from lanyard.flows.tidy import Tidy
 from lanyard.flows.token_copies import CopyMirror
-from lanyard.flows.view import ConnectionMirror, ConnectorMirror, CredentialMirror, LabelMirror, View
+from lanyard.flows.view import ConnectionMirror, ConnectorMirror, CredentialMirror, LabelMirror, SeenConnection, View
 from lanyard.reasons import Reason
 from lanyard.stores.consents import EXPIRES_ANNOTATION, ConsentStore
 from lanyard.stores.issuer_keys import IssuerKeyStore
@@ -137,6 +139,14 @@ def assemble_gateway(
         clock=clock,
     )
     OwnTokenRoutes(own, exchange).add_to(app)
+    rest = assemble_rest(
+        settings,
+        kube=kube,
+        applications=lambda namespace, uid: _of_namespace(view.applications.get(uid), namespace),
+        live=own.live if rings.signing is not None else _nothing,
+        clock=clock,
+    )
+    add_api_routes(app, rest.routes if rest is not None else None)
     group, secrets = f"/apis/{API_VERSION}", f"/api/v1/namespaces/{shared}/secrets"
     reflectors: list[Reflector[Any]] = [
         Reflector(kube, f"{group}/connectors", ConnectorMirror(view.world), metadata_only=False),
@@ -157,4 +167,15 @@ def assemble_gateway(
         ("tidy", spent.run(TIDY_SECONDS)),
         ("last use", last_use.run(settings.last_use_interval.total_seconds())),
     ]
+    if rest is not None:
+        reflectors += rest.reflectors
+        chores.append(("outbound", rest.chore))
     return GatewayParts(app, reflectors, chores, last_use)
+
+
+def _of_namespace(found: SeenConnection | None, namespace: str) -> SeenConnection | None:
+    return found if found is not None and found.namespace == namespace else None
+
+
+def _nothing(_: str) -> None:
+    """Without a ring no token is ours."""
