@@ -42,6 +42,8 @@ class Stage:
     """Likewise: what the watch tells before it tells of a creation of ours."""
     refuse: int | None = None
     link: bool = False
+    going: bool = False
+    """The Connection is being deleted."""
     version: int = 100
     uids: list[str] = field(default_factory=lambda: [f"u-{number:03}" for number in range(50, 99)])
     seconds: int = 0
@@ -61,7 +63,8 @@ class Stage:
     def application(self, namespace: str, client_id: str) -> SeenConnection | None:
         spec = {"linkTo": {"namespace": "a", "name": "b"}} if self.link else {"connector": "acme"}
         there = (namespace, client_id) == (NAMESPACE, CLIENT)
-        body = {"metadata": {"namespace": NAMESPACE, "name": "crm", "uid": CLIENT, "generation": 1}, "spec": spec}
+        metadata = {"namespace": NAMESPACE, "name": "crm", "uid": CLIENT, "generation": 1}
+        body = {"metadata": metadata | ({"deletionTimestamp": "now"} if self.going else {}), "spec": spec}
         return SeenConnection.of(body) if there else None
 
     async def probe(self, source: KeySource) -> Reason | None:
@@ -183,6 +186,13 @@ async def test_an_application_of_somebody_else_is_not_there(namespace: str, clie
     await refused(stage.manager.delete(namespace, client, uid, None), Refusal.NOT_FOUND)
     assert stage.manager.known(namespace, client, uid) == ("", "")
     assert stage.names() == ["ci"]
+
+
+async def test_an_application_that_is_being_deleted_is_not_there() -> None:
+    stage = Stage(going=True)
+    await refused(stage.create_one(), Refusal.NOT_FOUND)
+    with pytest.raises(ManageRefusedError):
+        stage.names()
 
 
 async def test_a_link_takes_no_credential_and_loses_one_that_it_has() -> None:
