@@ -19,7 +19,6 @@ from lanyard.api.dto import LARGEST_WRITE, Refusal, WrittenCredential
 from lanyard.api.meta import misfit
 from lanyard.api.openapi import COLLECTION_PATH, DOCUMENT_PATH, ITEM_PATH, rest_document_text
 from lanyard.entry.gateway_guard import Limiter
-from lanyard.entry.gateway_machines import HEADERS
 from lanyard.entry.gateway_problems import API_PREFIX, pause, problem_answer, problem_of
 from lanyard.errors import KubernetesError, LanyardError
 from lanyard.flows.callers import Callers, Deed, name_of_caller
@@ -186,15 +185,12 @@ def add_api_routes(app: web.Application, routes: ApiRoutes | None) -> None:
 async def _problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Whatever is wrong below here is a problem in JSON, also what no handler of ours has seen."""
     try:
-        answer = await handler(request)
+        return await handler(request)
     except web.HTTPException as error:
-        answer = problem_of(error)
+        return problem_of(error)
     except Exception as error:  # noqa: BLE001 - told by its type; the answer says nothing of it
         _log.error("a request ended in a fault", extra={"fault": type(error).__name__})
-        answer = problem_answer(Refusal.FAULT)
-    for name, value in HEADERS.items():
-        answer.headers.setdefault(name, value)
-    return answer
+        return problem_answer(Refusal.FAULT)
 
 
 def _bearer(request: web.Request) -> str:
@@ -266,7 +262,7 @@ def _json(told: Any, *, status: int = 200, headers: Mapping[str, str] | None = N
 
 def _document(text: str) -> Handler:
     async def answer(_: web.Request) -> web.StreamResponse:
-        return web.Response(text=text, content_type="application/json", headers=HEADERS)
+        return web.Response(text=text, content_type="application/json")
 
     return answer
 

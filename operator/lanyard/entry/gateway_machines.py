@@ -45,6 +45,12 @@ class MachineGuard:
         self._live = live
 
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        answer = await self._answer(request, handler)
+        if "X-Content-Type-Options" not in answer.headers:
+            answer.headers.update(HEADERS)
+        return answer
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             asker = client_address(request.remote or "", request.headers.getall("X-Forwarded-For", ()), self._proxies)
             seconds = self._addresses.wait(asker)
@@ -68,7 +74,7 @@ class MachineGuard:
 def _later(request: web.Request, refusal: Refusal, description: str, seconds: float | None = None) -> web.Response:
     """429 or 503, as those who ask there expect it."""
     if is_for_api(request.path):
-        return problem_answer(refusal, headers={**HEADERS, **pause(seconds)})
+        return problem_answer(refusal, headers=pause(seconds))
     return unavailable(description, status=429 if refusal is Refusal.TOO_MANY else 503, retry_after=seconds)
 
 
