@@ -19,6 +19,9 @@ ROOMS = ("api", "clients", "connectors", "entry", "flows", "oauth", "rules", "st
 OPENERS = {
     "clients/kubeconfig.py": "our own token, into the Authorization header",
     "entry/gateway_token.py": "a token that is handed out, into the answer",
+    "entry/plugin/exchange.py": "a ServiceAccount's token, for the gateway; with -o token, what was handed out",
+    "entry/plugin/fitting.py": "a ServiceAccount's token, for what it says",
+    "clients/reviews.py": "a caller's token, into the question whose it is",
     "flows/browsers.py": "a browser's secret, into its sealed cookie",
     "flows/consent.py": "a state, into the provider's address",
     "flows/tally.py": "a token, for its digest in the audit log",

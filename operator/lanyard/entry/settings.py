@@ -117,6 +117,9 @@ class Settings(BaseModel):
     orphan_after: Length = Field(
         timedelta(days=7), description="How long a stored grant is kept whose Connection is missing."
     )
+    last_exchange_interval: Length = Field(
+        timedelta(hours=1), description="How often a federated credential's last use is told in its status, at most."
+    )
     code_lifetime: Length = Field(
         timedelta(seconds=60), description="How old the provider's answer to a consent may be when it is used."
     )
@@ -154,6 +157,14 @@ class Settings(BaseModel):
     last_use_interval: Length = Field(
         timedelta(minutes=1), description="How often a gateway writes down which credentials were used."
     )
+    rest_api: bool = Field(
+        False, description="Serve the REST API for federated credentials; the chart gives the rights that it needs."
+    )
+    rest_api_reads: int = Field(
+        300, ge=1, description="Reads of one namespace over the REST API within 5 minutes; more get 429."
+    )
+    rest_api_creations: int = Field(24_000, ge=1, description="Creations likewise.")
+    rest_api_changes: int = Field(160, ge=1, description="Replacements and deletions likewise.")
     watch_silence: Length = Field(
         timedelta(seconds=120), description="The gateway answers nothing after so long without word of the cluster."
     )

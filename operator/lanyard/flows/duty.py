@@ -45,7 +45,7 @@ class QueueDuty:
     def begin(self, *, unbroken: bool) -> None:
         self._world.lead(unbroken=unbroken)
         self._in_term = self._leads = True
-        for key in (*self._world.consents, *self._world.leaving):
+        for key in (*self._world.consents, *self._world.leaving, *self._world.copies):
             self._queue.add(key)
         for kind in ORDER:
             for key in self._world.objects[What(kind.name)]:

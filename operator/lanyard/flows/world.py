@@ -18,6 +18,7 @@ from lanyard.api.meta import FINALIZER, REFRESH_ANNOTATION
 from lanyard.errors import LanyardError
 from lanyard.flows.keys import Key, What
 from lanyard.rules.status import moment
+from lanyard.stores.copies import SeenCopy
 from lanyard.stores.issuer_keys import StoredKeys
 
 Sources = tuple[Key, ...]
@@ -81,6 +82,8 @@ class Record:
     generation: int
     spec: bytes
     status: bytes
+    created: str = ""
+    """creationTimestamp, of FederatedCredentials only: their age decides which of them count."""
     sources: Sources = ()
     nudged: bool = False
     """True when something it failed on works again."""
@@ -120,6 +123,8 @@ class World:
     published: dict[Key, SecretVersion] = field(default_factory=dict)
     grants: dict[Key, tuple[GrantSeen, ...]] = field(default_factory=dict)
     """State Secrets by the Connection that they name: its own, and those of namesakes and other installs."""
+    copies: dict[Key, tuple[SeenCopy, ...]] = field(default_factory=dict)
+    """Token copies of this install by the Connection that they name: its own, and those of namesakes before it."""
     spending: Counter[str] = field(default_factory=Counter)
     """uids of Connections whose codes or refresh tokens are being spent now, and how many: their grant changes soon."""
     consents: set[Key] = field(default_factory=set)
@@ -149,6 +154,27 @@ class World:
 
     def grant_of(self, key: Key, uid: str) -> GrantSeen | None:
         return next((one for one in self.grants.get(key, ()) if one.uid == uid), None)
+
+    def copy_of(self, key: Key, uid: str) -> SeenCopy | None:
+        return next((one for one in self.copies.get(key, ()) if one.uid == uid), None)
+
+    def keep_copy(self, one: SeenCopy) -> None:
+        """A token copy as it is now."""
+        key = self.owner_of(one)
+        self.copies[key] = (*(other for other in self.copies.get(key, ()) if other.name != one.name), one)
+
+    def drop_copy(self, one: SeenCopy) -> None:
+        key = self.owner_of(one)
+        left = tuple(other for other in self.copies.get(key, ()) if other.secret_uid != one.secret_uid)
+        if left:
+            self.copies[key] = left
+        else:
+            self.copies.pop(key, None)
+
+    @staticmethod
+    def owner_of(one: SeenCopy) -> Key:
+        namespace, _, name = one.owner.partition("/")
+        return Key(What.CONNECTION, sys.intern(namespace), name)
 
     def adoption_of(self, key: Key, uid: str) -> GrantSeen | None:
         """One that the platform has given to this Connection."""
@@ -231,6 +257,8 @@ class World:
             self.asset_versions.pop(key, None)
         record = Record(key, sys.intern(metadata["uid"]), metadata.get("generation", 0), _text(spec), _text(status))
         record.heard, record.asked = heard, asked
+        if key.what is What.CREDENTIAL:
+            record.created = metadata.get("creationTimestamp", "")
         self.objects[key.what][key] = record
         # Statuses have whole seconds: what was fetched in the second of the question has answered it.
         when, refreshed = moment(asked), moment(status.get("lastRefreshedAt"))
