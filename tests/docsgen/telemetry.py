@@ -59,6 +59,7 @@ can be traced to the Connection it was issued for.
 """
 
 ACTIONS = {
+    "revoke token": "whoever held a token of Lanyard's own has ended it, at a gateway",
     "exchange": "a gateway was shown a JWT: a token was `handed out`, or it was `refused`, and `why`",
     "manage credentials": "the REST API was asked for something; the outcome is `done` or "
     "[why not](rest-api.md#problems)",

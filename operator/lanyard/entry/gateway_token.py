@@ -52,13 +52,13 @@ class TokenRoutes:
 
 
 async def _question(request: web.Request) -> Question:
-    body = await _body(request)
+    body = await read_form(request)
     if "Authorization" in request.headers:
         raise RequestError(ErrorCode.INVALID_CLIENT, "the Authorization header is not taken: send the JWT alone")
     return question(body)
 
 
-async def _body(request: web.Request) -> bytes:
+async def read_form(request: web.Request) -> bytes:
     """At most 32 KB within 5 s, whatever its length claims to be."""
     if request.content_type != _FORM or (request.charset or "utf-8").lower() not in {"utf-8", "utf8", "us-ascii"}:
         raise RequestError(ErrorCode.INVALID_REQUEST, "the body is not application/x-www-form-urlencoded in UTF-8")
