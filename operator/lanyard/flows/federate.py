@@ -106,6 +106,8 @@ class Federate:
                 return None
             keys = SourceError(Reason.ISSUER_KEYS_PENDING)
         told, newest = moment(previous.get("lastExchangeAt")), self._uses.newest(one.uid, now)
+        if told is not None and told > now:
+            told = None  # nobody of ours has written that
         counts = judge(siblings)
         facts = Facts(
             one=one,
@@ -118,7 +120,7 @@ class Federate:
             is_served=self._is_served,
         )
         said = credential_status(previous, facts, self._uses.due(one.uid, told, now), now)
-        times = (next_look(facts, now), self._uses.next_look(one.uid, now))
+        times = (next_look(facts, now), self._uses.next_look(one.uid))
         return _Look(*said, min(filter(None, times), default=None))
 
     def _siblings(self, home: Key, key: Key) -> list[Credential]:

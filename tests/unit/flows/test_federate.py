@@ -311,3 +311,14 @@ async def test_where_there_is_no_gateway_nothing_is_promised() -> None:
     stage.sees()
     await stage.settle()
     assert stage.said() == "ExchangeNotSetUp"
+
+
+@pytest.mark.spec("F+2")
+async def test_a_last_use_that_lies_ahead_was_not_written_by_us(stage: Stage) -> None:
+    stage.sees()
+    record = stage.world.get(CI)
+    assert record is not None
+    record.status = b'{"lastExchangeAt": "9999-12-31T23:59:59Z"}'
+    await stage.settle()
+    assert stage.said() == "Trusted"
+    assert stage.appointments[CI] == NOW - timedelta(hours=1) + UNUSED_AFTER
