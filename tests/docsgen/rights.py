@@ -40,7 +40,7 @@ WHY_OF_GATEWAY = {
         "",
         "secrets",
     ): "consent records: create, write the answer, read the outcome, take away what is over; token copies "
-    "and issuers' keys: read; used JWTs and revoked tokens: note; last uses: write",
+    "and issuers' keys: read, ask for newer ones; used JWTs and revoked tokens: note; last uses: write",
     ("coordination.k8s.io", "leases"): "whether the operator is there (the object `lanyard-operator` alone)",
 }
 WHY_OF_REST = {
@@ -57,7 +57,8 @@ WHY_OF_KEYS = {
 }
 WHY_NARROW = {
     (NAMESPACE, "secrets"): "stored grants, sealed; shared logins of CredentialStores",
-    (EXCHANGE, "secrets"): "consent records: claim them, write the outcome; copies of access tokens, sealed",
+    (EXCHANGE, "secrets"): "consent records: claim them, write the outcome; copies of access tokens, sealed; "
+    "issuers' keys",
     ("default", "events"): "Events of Connectors and CredentialStores, which live there",
 }
 

@@ -32,7 +32,10 @@ LABELS = {
     "method": "method of the Connection",
     "outcome": "`issued`, `resolved`, `written`, `works`, `refused`, `forbidden`, `unknown`, "
     "`pending`, `slow down`, `denied`, `expired` (what a device code was told instead), "
-    "`not sent` (the Lease was lost), or a reason of [the closed list](../reasons.md)",
+    "`not sent` (the Lease was lost), `changed` or `unchanged` (an issuer's keys), "
+    "or a reason of [the closed list](../reasons.md)",
+    "issuer": "`spec.issuer` of FederatedCredentials",
+    "key_set": "name of the Secret with the issuer's keys",
     "store": "`asset` or `secret`: what the reference names",
     "kind": "kind of the object",
     "decision": "`rest`, `publish`, `blocked`, or `acquire` and why: what a pass decided to do; "
@@ -56,6 +59,7 @@ can be traced to the Connection it was issued for.
 """
 
 ACTIONS = {
+    "revoke token": "whoever held a token of Lanyard's own has ended it, at a gateway",
     "exchange": "a gateway was shown a JWT: a token was `handed out`, or it was `refused`, and `why`",
     "manage credentials": "the REST API was asked for something; the outcome is `done` or "
     "[why not](rest-api.md#problems)",

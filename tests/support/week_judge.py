@@ -158,6 +158,12 @@ class Judge:
     # the cluster's side
 
     def saw(self, change: Change) -> None:
+        if (
+            change.path == WORKLOAD
+            and change.after is not None
+            and _text(change.after, "access_token") not in self.kept
+        ):
+            self.blame("a token is published that was not kept before")
         if change.path != STATE:
             return
         before = self.stored
@@ -174,14 +180,13 @@ class Judge:
         if before is not None and before.intent is not None and after.intent is not None:
             self._look_at_intents(before, after)
         if before is not None and self._is_older(after, before):
-            self.blame("what a newer consent brought is replaced by an older grant's token")
+            self.blame("what a newer consent brought is replaced by what an older one did")
         if before is not None and after.grant.generation < before.grant.generation:
             self.blame("a grant is replaced by an older one")
 
     def _is_older(self, after: Stored, before: Stored) -> bool:
         one, other = self._family_of(after), self._family_of(before)
-        is_refresh = after.grant.consented_at == before.grant.consented_at
-        return is_refresh and one is not None and other is not None and one.number < other.number
+        return one is not None and other is not None and one.number < other.number
 
     def _look_at_intents(self, before: Stored, after: Stored) -> None:
         one, other = before.intent, after.intent

@@ -19,10 +19,14 @@ from lanyard.flows.connect import Connect
 from lanyard.flows.copies import Copies
 from lanyard.flows.delete import Deletion
 from lanyard.flows.duty import Confirmer
+from lanyard.flows.federate import Federate
 from lanyard.flows.finalizer import Finalizers
 from lanyard.flows.gather import Gatherer
 from lanyard.flows.gather_link import LinkGatherer
 from lanyard.flows.inspect import Inspect
+from lanyard.flows.issuer_fetch import IssuerFetch
+from lanyard.flows.issuers import Issuers
+from lanyard.flows.last_exchange import LastUses
 from lanyard.flows.limits import HostLimits
 from lanyard.flows.link import Link
 from lanyard.flows.orphans import Orphans
@@ -43,6 +47,7 @@ from lanyard.stores.cache import CredentialCache
 from lanyard.stores.consents import ConsentStore
 from lanyard.stores.copies import CopyStore
 from lanyard.stores.grants import GrantStore
+from lanyard.stores.issuer_keys import IssuerKeyStore
 from lanyard.stores.keyring import Keyring
 from lanyard.stores.vault import VaultReader
 
@@ -61,7 +66,9 @@ class Consents:
 
 @dataclass(frozen=True, slots=True)
 class Flows:
-    """One of each. The last four are None where consents are not set up."""
+    """One of each. Authorizer, grants, orphans and copies are None where consents are not set up, issuers where there
+    is no gateway.
+    """
 
     catalogue: Catalogue
     connect: Connect
@@ -70,9 +77,12 @@ class Flows:
     verify: Verify
     inspect: Inspect
     deletion: Deletion
+    federate: Federate
+    uses: LastUses
     authorizer: Authorizer | None
     grants: GrantStore | None
     orphans: Orphans | None
+    issuers: Issuers | None
     copies: Copies | None
 
 
@@ -87,6 +97,7 @@ def assemble(
     cache: CredentialCache,
     consents: Consents | None,
     clock: Callable[[], datetime],
+    to_issuers: Outbound | None = None,
 ) -> Flows:
     pace = Backoff(settings.retry_first, settings.retry_longest, settings.retry_configuration)
     catalogue = Catalogue(load_catalogue(), world, issuer=settings.gateway_url)
@@ -227,4 +238,33 @@ def assemble(
         clock=clock,
     )
     inspect = Inspect(world=world, catalogue=catalogue, resolver=resolver, reporter=reporter, pace=pace, clock=clock)
-    return Flows(catalogue, connect, application, link, verify, inspect, deletion, authorizer, grants, orphans, copies)
+    uses = LastUses(world, kube, settings.exchange_namespace, settings.last_exchange_interval)
+    federate = Federate(world=world, catalogue=catalogue, uses=uses, reporter=reporter, tally=tally, clock=clock)
+    issuers = None
+    if to_issuers is not None:
+        issuers = Issuers(
+            world=world,
+            fetch=IssuerFetch(to_issuers, kube, clock),
+            store=IssuerKeyStore(kube, settings.exchange_namespace),
+            limits=limits,
+            tally=tally,
+            refresh=settings.issuer_refresh,
+            life=settings.issuer_keys_life,
+            clock=clock,
+        )
+    return Flows(
+        catalogue=catalogue,
+        connect=connect,
+        application=application,
+        link=link,
+        verify=verify,
+        inspect=inspect,
+        deletion=deletion,
+        federate=federate,
+        uses=uses,
+        authorizer=authorizer,
+        grants=grants,
+        orphans=orphans,
+        issuers=issuers,
+        copies=copies,
+    )

@@ -15,7 +15,15 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from lanyard.api.meta import CONNECTION_UID_LABEL, CONSENT_LABEL, COPY_LABEL, GRANT_LABEL, READABLE_LABEL
+from lanyard.api.meta import (
+    CONNECTION_UID_LABEL,
+    CONSENT_LABEL,
+    COPY_LABEL,
+    GRANT_LABEL,
+    ISSUER_KEYS_LABEL,
+    LAST_USE_LABEL,
+    READABLE_LABEL,
+)
 from lanyard.clients.kube import Kube
 from lanyard.clients.reflector import Reflector
 from lanyard.entry.assembly import Consents, Flows, assemble
@@ -30,11 +38,20 @@ from lanyard.flows.application import Application
 from lanyard.flows.connect import Connect
 from lanyard.flows.duty import QueueDuty, all_kept
 from lanyard.flows.inputs import link_target, sources_of
+from lanyard.flows.issuer_fetch import CONNECT_SECONDS as ISSUER_CONNECT_SECONDS
 from lanyard.flows.keys import Key, What
 from lanyard.flows.lease import Leadership
 from lanyard.flows.limits import HostLimits
 from lanyard.flows.link import Link
-from lanyard.flows.mirrors import KeptCopies, Namespaces, OpenConsents, PublishedSecrets, ReadableSecrets, StoredGrants
+from lanyard.flows.mirrors import (
+    KeptCopies,
+    Namespaces,
+    OpenConsents,
+    PublishedSecrets,
+    ReadableSecrets,
+    StoredGrants,
+    StoredKeySets,
+)
 from lanyard.flows.queue import WorkQueue
 from lanyard.flows.reseal import keep_encrypted
 from lanyard.flows.sweep import sweep
@@ -67,6 +84,9 @@ class Operator:
         self._lease_kube = Kube(self._config, connections=1, deadline=settings.lease_renew.total_seconds())
         self._leadership = _leadership(settings, self._lease_kube)
         self._outbound = outbound_of(settings, may_send=self._leadership.holds)
+        self._to_issuers = outbound_of(
+            settings, may_send=self._leadership.holds, connect_seconds=ISSUER_CONNECT_SECONDS
+        )
         self._life = Life()
         self._sweep_wanted = asyncio.Event()
         self._listed = False
@@ -107,19 +127,21 @@ class Operator:
             kube = Kube(self._config, may_overwrite=self._leadership.holds)
             for client in (kube, self._lease_kube):
                 await stack.enter_async_context(client)
-            outbound = await stack.enter_async_context(self._outbound)
+            for outbound in (self._outbound, self._to_issuers):
+                await stack.enter_async_context(outbound)
             await self.health.start(self._settings.health_address, self._settings.health_port)
             stack.push_async_callback(self.health.stop)
             self._flows = assemble(
                 self._settings,
                 world=self._world,
                 kube=kube,
-                outbound=outbound,
+                outbound=self._outbound,
                 limits=self._limits,
                 tally=self._tally,
                 cache=self._cache,
                 consents=await self._consents(kube),
                 clock=_now,
+                to_issuers=self._to_issuers if self._settings.gateway_url else None,
             )
             for ring in self._rings.values():
                 ring.look()
@@ -178,10 +200,14 @@ class Operator:
                 Reflector(kube, path, PublishedSecrets(self._world, namespace), selector=published),
             ]
         reflectors.append(Reflector(kube, "/api/v1/namespaces", Namespaces(self._world)))
+        shared = f"/api/v1/namespaces/{self._settings.exchange_namespace}/secrets"
+        uses = f"{LAST_USE_LABEL}=true"
+        reflectors.append(Reflector(kube, shared, self._flows.uses, selector=uses, metadata_only=False))
+        if self._settings.gateway_url:
+            reflectors.append(Reflector(kube, shared, StoredKeySets(self._world), selector=ISSUER_KEYS_LABEL))
         if self._takes_consents:
             state = f"/api/v1/namespaces/{self._settings.system_namespace}/secrets"
             reflectors.append(Reflector(kube, state, StoredGrants(self._world), selector=GRANT_LABEL))
-            shared = f"/api/v1/namespaces/{self._settings.exchange_namespace}/secrets"
             open_phases = f"{CONSENT_LABEL} in ({','.join(phase.value for phase in FOR_THE_OPERATOR)})"
             reflectors.append(Reflector(kube, shared, OpenConsents(self._world), selector=open_phases))
             if self._flows.copies is not None:
@@ -212,6 +238,8 @@ class Operator:
             self._limits.tidy(_now())
             if self._flows.orphans is not None and self._leadership.holds():
                 await self._flows.orphans.look()
+            if self._leadership.holds():
+                await self._flows.uses.tidy(_now())
             with suppress(TimeoutError):
                 async with asyncio.timeout(interval):
                     await self._sweep_wanted.wait()
@@ -253,8 +281,12 @@ class Operator:
                 await flows.deletion.reconcile(key, self._queue)
             elif key.what is What.CONNECTION:
                 await self._reconcile(key)
-            elif key.what in {What.CREDENTIAL, What.ISSUER}:
-                pass
+            elif key.what is What.CREDENTIAL:
+                await flows.federate.reconcile(key, self._queue)
+            elif key.what is What.ISSUER:
+                if flows.issuers is not None:
+                    await flows.issuers.reconcile(key, self._queue)
+                self._limits.settle(key)
             else:
                 await flows.inspect.reconcile(key, self._queue)
         except SteppedBackError:

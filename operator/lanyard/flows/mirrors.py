@@ -4,9 +4,10 @@ import sys
 from typing import Any
 
 from lanyard.flows.keys import Key, What
-from lanyard.flows.world import GrantSeen, SecretVersion, World
+from lanyard.flows.world import NOT_YET, GrantSeen, SecretVersion, World
 from lanyard.stores.copies import SeenCopy
 from lanyard.stores.grants import Held
+from lanyard.stores.issuer_keys import StoredKeys
 
 
 class ReadableSecrets:
@@ -174,6 +175,43 @@ class OpenConsents:
 
     def forget(self, one: Key) -> None:
         self._world.consents.discard(one)
+
+
+class StoredKeySets:
+    """Mirror of the issuers' key sets, of their metadata: a question for newer keys, or the loss of some, wakes it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._known = world.issuer_sets
+
+    def slim(self, metadata: dict[str, Any]) -> StoredKeys:
+        return StoredKeys.of(metadata)
+
+    def replace(self, everything: list[StoredKeys], version: str) -> None:
+        now = {one.name for one in everything}
+        for gone in [one for one in self._known.values() if one.name not in now]:
+            # What was written after the list was taken is not in it and yet is there.
+            if not is_after(gone.version, version):
+                self.forget(gone)
+        for one in everything:
+            self.change(one)
+
+    def change(self, one: StoredKeys) -> None:
+        known = self._known.get(one.name)
+        if known is not None and known.uid == one.uid and is_after(known.version, one.version):
+            return
+        self._known[one.name] = one
+        if self._world.issuer_problem(one.name) is NOT_YET:
+            self._world.settle_issuer(one.name, None)
+        if known is None or one.asked:
+            self._world.wake(Key(What.ISSUER, "", one.name))
+
+    def forget(self, one: StoredKeys) -> None:
+        known = self._known.get(one.name)
+        if known is not None and known.uid == one.uid:
+            del self._known[one.name]
+            self._world.issuer_problems.pop(one.name, None)
+            self._world.wake(Key(What.ISSUER, "", one.name))
 
 
 class Namespaces:

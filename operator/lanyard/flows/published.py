@@ -26,13 +26,13 @@ class PublisherMemory(Protocol):
     intact_version: str
 
 
-class Comparing(Protocol):
-    """Whoever can say whether what is there has the content that was written."""
+class Comparer(Protocol):
+    """What reads a Connection's Secret and compares it with what was written."""
 
     async def is_intact(self, record: Record, target: Target, written: Written) -> bool: ...
 
 
-async def is_intact(outlet: Comparing, record: Record, memory: PublisherMemory, target: Target, version: str) -> bool:
+async def is_intact(comparer: Comparer, record: Record, memory: PublisherMemory, target: Target, version: str) -> bool:
     """Whether our Secret is as we wrote it: without a call when the version is ours; else one GET settles it.
     LanyardError when the API server does not say.
     """
@@ -40,7 +40,7 @@ async def is_intact(outlet: Comparing, record: Record, memory: PublisherMemory, 
         return True
     if memory.written is None or memory.written.version.name != target.name:
         return False
-    if await outlet.is_intact(record, target, memory.written):
+    if await comparer.is_intact(record, target, memory.written):
         memory.intact_version = version
         return True
     return False

@@ -186,14 +186,18 @@ class Settlement:
         return stored.grant if stored is not None else None
 
     async def _store(self, record: Record, grant: Grant) -> None:
-        """A received grant is written for as long as it takes, in place of whatever was there."""
+        """A received grant is written for as long as it takes, in place of whatever was there. LanyardError
+        AUTHORIZATION_OUTDATED when that came of a later consent.
+        """
         pause = pauses()
         while True:
             try:
-                await self._grants.create(record.uid, owner_of(record), grant, now=self._clock())
+                stored = await self._grants.create(record.uid, owner_of(record), grant, now=self._clock())
             except KubernetesError as error:
                 _log.warning("grant not written yet", extra={"object": str(record.key), "status": error.code})
             else:
+                if stored is None:
+                    raise LanyardError(Reason.AUTHORIZATION_OUTDATED)
                 return
             await self._sleep(next(pause))
 

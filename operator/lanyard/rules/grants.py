@@ -226,6 +226,19 @@ def renewed(
     )
 
 
+def is_older_consent(consented_at: datetime, stored: str, now: datetime) -> bool:
+    """Whether what is stored came of a later consent (`stored`: when that was, RFC 3339; empty where nobody knows).
+
+    Two people may consent at a time, and a grant may wait for the API server. What lies in the future is no later
+    consent but one before a clock was set back.
+    """
+    try:
+        found = datetime.fromisoformat(stored)
+        return consented_at < found and not is_ahead(found, now)
+    except (ValueError, TypeError):
+        return False
+
+
 def _kept_expiry(before: Grant, changed: bool) -> datetime | None:
     """The expiry of a refresh token is that token's own: it says nothing about the one that replaced it."""
     return None if changed else before.refresh_expires_at

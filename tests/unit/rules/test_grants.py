@@ -22,6 +22,7 @@ from lanyard.rules.grants import (
     Step,
     Stored,
     due_at,
+    is_older_consent,
     next_step,
     renewed,
     safety,
@@ -217,6 +218,23 @@ def test_a_new_refresh_token_marks_the_grant_as_rotating_for_good() -> None:
     again = renewed(after, **answer())
     assert again.rotated
     assert safety(FIXED, again) is Safety.ONCE
+
+
+@pytest.mark.spec("C11")
+@pytest.mark.parametrize(
+    ("stored", "is_older"),
+    [
+        pytest.param((NOW - MINUTE).isoformat(), False, id="an earlier one is replaced"),
+        pytest.param(NOW.isoformat(), False, id="the same one is written once more"),
+        pytest.param((NOW + MINUTE).isoformat(), True, id="a later one stays"),
+        pytest.param((NOW + HOUR).isoformat(), False, id="one of a clock that was set back is replaced"),
+        pytest.param("", False, id="one without a date is replaced"),
+        pytest.param("yesterday", False, id="one with a date that is none is replaced"),
+        pytest.param("2026-03-01T12:00:30", False, id="one with a date without a zone is replaced"),
+    ],
+)
+def test_a_grant_waits_for_its_write_and_finds_that_of_another_consent(stored: str, is_older: bool) -> None:
+    assert is_older_consent(NOW, stored, NOW + 2 * MINUTE) is is_older
 
 
 @pytest.mark.spec("C8")
