@@ -124,7 +124,7 @@ class ApiRoutes:
                 answer = problem_answer(refused.refusal, refused.field, headers=_challenge(refused.refusal, deed))
             except _ThrottledError as throttled:
                 outcome = Refusal.TOO_MANY.value
-                answer = problem_answer(Refusal.TOO_MANY, headers=_pause(throttled.seconds))
+                answer = too_many(throttled.seconds)
             except KubernetesError as error:
                 outcome = Refusal.UNAVAILABLE.value
                 _log.warning("the API server did not help", extra={"status": error.code})
@@ -194,6 +194,15 @@ def problem_answer(
         told.model_dump(by_alias=True, exclude_none=True), status=told.status, kind="application/problem+json",
         headers=headers,
     )  # fmt: skip
+
+
+def too_many(seconds: float) -> web.Response:
+    return problem_answer(Refusal.TOO_MANY, headers=_pause(seconds))
+
+
+def away() -> web.Response:
+    """The gateway has not heard of the cluster for a while."""
+    return problem_answer(Refusal.UNAVAILABLE, headers=_pause(None))
 
 
 @web.middleware

@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from lanyard.entry.gateway_api import API_PREFIX, away, too_many
 from lanyard.entry.gateway_guard import Limiter, Network, client_address
 from lanyard.errors import KubernetesError
 
@@ -43,13 +44,20 @@ class MachineGuard:
         self._live = live
 
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        answer = await self._answer(request, handler)
+        if "X-Content-Type-Options" not in answer.headers:
+            answer.headers.update(HEADERS)
+        return answer
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        managed = request.path.startswith(API_PREFIX)
         try:
             asker = client_address(request.remote or "", request.headers.getall("X-Forwarded-For", ()), self._proxies)
             seconds = self._addresses.wait(asker)
             if seconds:
-                return unavailable("asked too often", status=429, retry_after=seconds)
+                return too_many(seconds) if managed else unavailable("asked too often", status=429, retry_after=seconds)
             if not self._live() and not request.path.startswith(_ALWAYS):
-                return unavailable("the gateway has not heard of the cluster for a while")
+                return away() if managed else unavailable("the gateway has not heard of the cluster for a while")
             return await handler(request)
         except web.HTTPMethodNotAllowed as error:
             return oauth_error(405, "invalid_request", "this method is not taken", {"Allow": error.headers["Allow"]})
