@@ -12,6 +12,7 @@ from lanyard.flows.keys import Key
 from lanyard.reason_texts import CATALOGUE
 from lanyard.reasons import Reason, Retry
 from lanyard.rules.grants import LAST_MOMENT, Stored
+from lanyard.rules.schedule import is_ahead
 from lanyard.rules.status import moment
 from lanyard.stores.grants import FIELD, GrantStore
 from lanyard.stores.keyring import Context
@@ -157,6 +158,12 @@ class Judge:
     # the cluster's side
 
     def saw(self, change: Change) -> None:
+        if (
+            change.path == WORKLOAD
+            and change.after is not None
+            and _text(change.after, "access_token") not in self.kept
+        ):
+            self.blame("a token is published that was not kept before")
         if change.path != STATE:
             return
         before = self.stored
@@ -173,14 +180,13 @@ class Judge:
         if before is not None and before.intent is not None and after.intent is not None:
             self._look_at_intents(before, after)
         if before is not None and self._is_older(after, before):
-            self.blame("what a newer consent brought is replaced by an older grant's token")
+            self.blame("what a newer consent brought is replaced by what an older one did")
         if before is not None and after.grant.generation < before.grant.generation:
             self.blame("a grant is replaced by an older one")
 
     def _is_older(self, after: Stored, before: Stored) -> bool:
         one, other = self._family_of(after), self._family_of(before)
-        is_refresh = after.grant.consented_at == before.grant.consented_at
-        return is_refresh and one is not None and other is not None and one.number < other.number
+        return one is not None and other is not None and one.number < other.number
 
     def _look_at_intents(self, before: Stored, after: Stored) -> None:
         one, other = before.intent, after.intent
@@ -188,7 +194,8 @@ class Judge:
         assert other is not None
         now = self._week.now()
         both_live = now < min(one.not_after, other.not_after) and one.generation == before.grant.generation
-        if one.id != other.id and both_live and not self._week.jumped_lately():
+        is_dated = not is_ahead(one.started_at, now)
+        if one.id != other.id and both_live and is_dated and not self._week.jumped_lately():
             self.blame("two intents live at a time")
 
     # the operator's side
@@ -252,9 +259,6 @@ class Judge:
 
     def _count_passes(self) -> None:
         now, allowed = self._week.time(), self._week.passes_an_hour
-        if self._week.api.bad_at > now - HOUR:
-            # Whoever has just begun to lead looks at each object first, every five seconds while there is no answer.
-            allowed += 720
         for operator in self._week.operators:
             lately = sum(at > now - HOUR for at in operator.passes[-1000:])
             if lately > allowed:

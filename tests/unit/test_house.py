@@ -21,6 +21,7 @@ OPENERS = {
     "entry/gateway_token.py": "a token that is handed out, into the answer",
     "entry/plugin/exchange.py": "a ServiceAccount's token, for the gateway; with -o token, what was handed out",
     "entry/plugin/fitting.py": "a ServiceAccount's token, for what it says",
+    "clients/reviews.py": "a caller's token, into the question whose it is",
     "flows/browsers.py": "a browser's secret, into its sealed cookie",
     "flows/consent.py": "a state, into the provider's address",
     "flows/tally.py": "a token, for its digest in the audit log",

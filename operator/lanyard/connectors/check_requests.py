@@ -6,7 +6,8 @@ from lanyard.api.connection import Method
 from lanyard.api.connector import ConnectorSpec, MethodSpec
 from lanyard.api.exchange import ApiRequest, TokenRequest
 from lanyard.connectors.check_texts import Finding, Scene, headers, text, texts, url
-from lanyard.connectors.templates import placeholders
+from lanyard.connectors.parameters import brought_by
+from lanyard.connectors.templates import cut, placeholders
 from lanyard.connectors.words import CLIENT_PARAMETERS, OWN_KEYS, RESERVED_KEYS, STANDARD_PARAMETERS, TOKEN_KEYS
 
 _CLIENT_HEADERS = frozenset({"authorization"})
@@ -19,6 +20,7 @@ def authorization(method: MethodSpec, spec: ConnectorSpec) -> Iterator[Finding]:
         return
     scene = Scene.of(spec).with_client()
     yield from url("authorization.url", request.url, Scene.of(spec), calls=True)
+    yield from _known_then("authorization.url", request.url, method, spec)
     yield from texts("authorization.params", request.params, scene)
     yield from _names("authorization.rename", request.rename)
     yield from _names("authorization.omit", request.omit)
@@ -45,6 +47,7 @@ def device(method: MethodSpec, spec: ConnectorSpec) -> Iterator[Finding]:
     if method.device is None:
         return
     yield from url("device.url", method.device.url, Scene.of(spec), calls=True)
+    yield from _known_then("device.url", method.device.url, method, spec)
     yield from texts("device.params", method.device.params, Scene.of(spec).with_client())
 
 
@@ -79,10 +82,28 @@ def token_request(
     yield from _names(f"{where}.omit", request.omit)
 
 
+def first_request(method: MethodSpec, spec: ConnectorSpec) -> Iterator[Finding]:
+    """Of the addresses at which a grant is begun and kept."""
+    request, refresh = method.token_request, method.refresh_request
+    if request is None:
+        return
+    yield from _known_then("tokenRequest.url", request.url, method, spec, "callback")
+    if refresh is None:
+        return
+    here, there = cut(request.url), cut(refresh.url)
+    if here is None or there is None or (here.start, here.authority) == (there.start, there.authority):
+        return
+    for name in (there.start,) if there.start is not None else placeholders(there.authority):
+        declared = spec.parameters.get(name)
+        if declared is not None and declared.source == "user" and not declared.enum:
+            yield "refreshRequest.url", f"is at a host that {{{name}}} names, and tokenRequest.url is at another one"
+
+
 def exchange(method: MethodSpec, spec: ConnectorSpec) -> Iterator[Finding]:
     if method.exchange is None:
         return
     yield from url("exchange.url", method.exchange.url, Scene.of(spec), calls=True)
+    yield from _known_then("exchange.url", method.exchange.url, method, spec, "callback", "tokenResponse")
     yield from texts("exchange.params", method.exchange.params, Scene.of(spec).with_client())
     if method.exchange.parameter in STANDARD_PARAMETERS:
         yield "exchange.parameter", "is the name of a standard parameter"
@@ -155,6 +176,19 @@ def _api_request(
             yield f"{where}.body", f"cannot go with {request.method}"
     elif request.content_type is not None:
         yield f"{where}.contentType", "goes with a body"
+
+
+def _known_then(where: str, template: str, method: MethodSpec, spec: ConnectorSpec, *brought: str) -> Iterator[Finding]:
+    """`brought`: sources that have spoken when this address is asked. A method can name a value that another brings:
+    then a Connection gives it.
+    """
+    later = brought_by(method)
+    for name in placeholders(template):
+        declared = spec.parameters.get(name)
+        if declared is None or declared.source in brought or declared.default is not None:
+            continue
+        if name in later.get(declared.source, ()):
+            yield where, f"needs {{{name}}}, which is only learned later"
 
 
 def _published(method: MethodSpec) -> frozenset[str]:

@@ -6,7 +6,7 @@ Every finding is a pair: the field in the words of the YAML, and what is wrong w
 import re
 from collections.abc import Iterator
 
-from lanyard.api.connection import BUILT, GRANT_METHODS, STATIC_METHODS, TOKEN_METHODS, Method
+from lanyard.api.connection import GRANT_METHODS, STATIC_METHODS, TOKEN_METHODS, Method
 from lanyard.api.connector import ConnectorSpec, MethodSpec, Parameter, ParameterType
 from lanyard.api.meta import parse_duration
 from lanyard.connectors.check_requests import (
@@ -14,6 +14,7 @@ from lanyard.connectors.check_requests import (
     authorization,
     device,
     exchange,
+    first_request,
     follow_up,
     identity,
     revocation,
@@ -76,7 +77,7 @@ def is_described(method: MethodSpec) -> bool:
         case Method.JWT_BEARER | Method.GITHUB_APP:
             return method.assertion is not None and method.token_request is not None
         case _:
-            return method.name in BUILT
+            return True
 
 
 def _parameter(name: str, parameter: Parameter) -> Iterator[Finding]:
@@ -125,6 +126,7 @@ def _token_method(method: MethodSpec, spec: ConnectorSpec) -> Iterator[Finding]:
     yield from assertion(method, spec)
     yield from token_request("tokenRequest", method.token_request, method, spec)
     yield from token_request("refreshRequest", method.refresh_request, method, spec)
+    yield from first_request(method, spec)
     yield from exchange(method, spec)
     if placeholders(method.authorization_format) != ("access_token",) or not method.authorization_format.isprintable():
         yield "authorizationFormat", "contains {access_token} once and nothing else in braces"

@@ -1,10 +1,10 @@
 """The plain inputs of a Connection, held against what the connector declares."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
-from lanyard.api.connector import Parameter, ParameterType
+from lanyard.api.connector import MethodSpec, Parameter, ParameterType
 from lanyard.connectors.patterns import compiled
 from lanyard.connectors.templates import is_host, is_port
 from lanyard.errors import SpecError
@@ -40,6 +40,15 @@ def chosen(connector: str, declared: Mapping[str, Parameter], given: Mapping[str
             raise SpecError(Reason.PARAMETER_INVALID, connector=connector, field=name)
         values[name] = accepted
     return values
+
+
+def brought_by(method: MethodSpec) -> Mapping[str, Collection[str]]:
+    """Names of what a method learns by itself, by the source that gives it."""
+    return {
+        "callback": method.authorization.callback_params.values() if method.authorization is not None else (),
+        "tokenResponse": method.response.capture,
+        "followUp": method.follow_up.capture if method.follow_up is not None else (),
+    }
 
 
 def accept(parameter: Parameter, value: str) -> str | None:

@@ -6,7 +6,7 @@ needs one that is not known yet is "".
 """
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
@@ -31,7 +31,7 @@ from lanyard.connectors.fields import (
     secret_fields,
 )
 from lanyard.connectors.loader import Connector
-from lanyard.connectors.parameters import accept, chosen
+from lanyard.connectors.parameters import accept, brought_by, chosen
 from lanyard.connectors.templates import UnfitValueError, cut, host_of, placeholders, render_text, render_url
 from lanyard.errors import SpecError
 from lanyard.reasons import Reason
@@ -182,11 +182,7 @@ class _Addresses:
 
 def _learnable(method: MethodSpec, declared: Mapping[str, Parameter]) -> frozenset[str]:
     """Parameters that this method brings by itself; one that only another method can learn has to be given."""
-    brought: dict[str, Collection[str]] = {
-        "callback": method.authorization.callback_params.values() if method.authorization is not None else (),
-        "tokenResponse": method.response.capture,
-        "followUp": method.follow_up.capture if method.follow_up is not None else (),
-    }
+    brought = brought_by(method)
     return frozenset(name for name, one in declared.items() if name in brought.get(one.source, ()))
 
 

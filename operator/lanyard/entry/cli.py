@@ -1,4 +1,4 @@
-"""The command: `lanyard operator`, `lanyard gateway`, `lanyard keys`."""
+"""The command: `lanyard operator`, `lanyard gateway`, `lanyard keys`, `lanyard finalizers`."""
 
 import asyncio
 import os
@@ -9,6 +9,7 @@ from typing import NoReturn, Protocol
 import click
 
 from lanyard import __version__
+from lanyard.entry.finalizers import finalizers
 from lanyard.entry.keys import keys
 from lanyard.entry.settings import Settings, SettingsError, read
 
@@ -20,6 +21,7 @@ def main() -> None:
 
 
 main.add_command(keys)
+main.add_command(finalizers)
 
 
 @main.command()

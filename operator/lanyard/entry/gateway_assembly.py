@@ -14,6 +14,8 @@ from lanyard.clients.reflector import Reflector
 from lanyard.connectors.loader import load_catalogue
 from lanyard.entry.gateway_guard import Limiter, guard
 from lanyard.entry.gateway_machines import MachineGuard, is_for_machines
+from lanyard.entry.gateway_metadata import MetadataRoutes
+from lanyard.entry.gateway_own_tokens import OwnTokenRoutes
 from lanyard.entry.gateway_routes import LARGEST_BODY, GatewayRoutes
 from lanyard.entry.gateway_token import TokenRoutes
 from lanyard.entry.settings import Settings
@@ -24,6 +26,7 @@ from lanyard.flows.exchange import Exchange
 from lanyard.flows.key_sets import KeySetMirror, KeySets
 from lanyard.flows.last_use import LastUse
 from lanyard.flows.mint import Mint
+from lanyard.flows.own_tokens import OwnTokens, Revocations
 from lanyard.flows.tidy import Tidy
 from lanyard.flows.token_copies import CopyMirror
 from lanyard.flows.view import ConnectionMirror, ConnectorMirror, CredentialMirror, LabelMirror, View
@@ -91,7 +94,13 @@ def assemble_gateway(
     )
     exchange = Exchange(
         view=view,
-        key_sets=KeySets(key_sets, IssuerKeyStore(kube, shared), clock),
+        key_sets=KeySets(
+            key_sets,
+            IssuerKeyStore(kube, shared),
+            clock,
+            life=settings.issuer_keys_life,
+            pause=settings.issuer_refetch_pause,
+        ),
         mint=Mint(
             catalogue=catalogue,
             labels=labels.known,
@@ -118,6 +127,16 @@ def assemble_gateway(
     app = web.Application(middlewares=[first], client_max_size=LARGEST_BODY)
     pages.add_to(app)
     TokenRoutes(exchange).add_to(app)
+    MetadataRoutes(settings.gateway_url, rings.signing_ring if rings.signing is not None else None).add_to(app)
+    revocations = Revocations(SpentStore(kube, shared), spent, settings.gateway_url)
+    own = OwnTokens(
+        keys=lambda: rings.signing_ring().keys,
+        revocations=revocations,
+        view=view,
+        issuer=settings.gateway_url,
+        clock=clock,
+    )
+    OwnTokenRoutes(own, exchange).add_to(app)
     group, secrets = f"/apis/{API_VERSION}", f"/api/v1/namespaces/{shared}/secrets"
     reflectors: list[Reflector[Any]] = [
         Reflector(kube, f"{group}/connectors", ConnectorMirror(view.world), metadata_only=False),

@@ -38,11 +38,16 @@ _ALWAYS = {"/healthz", "/readyz", STYLE_PATH, ICON_PATH}
 
 
 class Limiter:
-    """A bucket for each asker: `per_minute` on average, a third of that at once. The oldest asker is forgotten."""
+    """A bucket for each asker: `per_minute` on average, and at once `burst`, else a third of that.
 
-    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+    The oldest asker is forgotten.
+    """
+
+    def __init__(
+        self, per_minute: float, clock: Callable[[], float] = time.monotonic, *, burst: int | None = None
+    ) -> None:
         self._rate = per_minute / 60.0
-        self._burst = max(per_minute / 3.0, 1.0)
+        self._burst = max(per_minute / 3.0, 1.0) if burst is None else float(burst)
         self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 

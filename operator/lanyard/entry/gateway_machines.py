@@ -24,6 +24,8 @@ HEADERS = {
 }
 _PREFIXES = ("/identity_/", "/oauth/token", "/oauth/introspect", "/oauth/revoke", "/oauth/jwks", "/.well-known/")
 _ENTRA = ("/oauth2/v2.0/token", "/v2.0/.well-known/openid-configuration")
+# Nothing of the cluster is in them, and without the keys nobody can check the tokens that are out already.
+_ALWAYS = ("/.well-known/", "/oauth/jwks")
 _CODES = {404: "not_found", 405: "invalid_request", 413: "invalid_request"}
 
 
@@ -46,7 +48,7 @@ class MachineGuard:
             seconds = self._addresses.wait(asker)
             if seconds:
                 return unavailable("asked too often", status=429, retry_after=seconds)
-            if not self._live():
+            if not self._live() and not request.path.startswith(_ALWAYS):
                 return unavailable("the gateway has not heard of the cluster for a while")
             return await handler(request)
         except web.HTTPMethodNotAllowed as error:

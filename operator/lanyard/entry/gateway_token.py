@@ -36,10 +36,11 @@ class TokenRoutes:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         trace = Trace(request_id=secrets.token_hex(8))
+        tenant = request.match_info.get("tenant")
         try:
             asked = await _question(request)
             trace.dialect = asked.dialect.name.lower()
-            handed = await self._exchange.hand_out(asked, request.match_info.get("tenant"), trace)
+            handed = await self._exchange.hand_out(asked, tenant, trace)
         except RequestError as error:
             _tell(trace, error.description)
             return _request_refused(error, trace.request_id)
@@ -47,17 +48,17 @@ class TokenRoutes:
             _tell(trace, denied.why)
             return _denied(denied, trace.request_id)
         _tell(trace, "", handed)
-        return json_answer(_answer_of(asked, handed), headers={"X-Request-Id": trace.request_id})
+        return json_answer(_answer_of(asked, tenant, handed), headers={"X-Request-Id": trace.request_id})
 
 
 async def _question(request: web.Request) -> Question:
-    body = await _body(request)
+    body = await read_form(request)
     if "Authorization" in request.headers:
         raise RequestError(ErrorCode.INVALID_CLIENT, "the Authorization header is not taken: send the JWT alone")
     return question(body)
 
 
-async def _body(request: web.Request) -> bytes:
+async def read_form(request: web.Request) -> bytes:
     """At most 32 KB within 5 s, whatever its length claims to be."""
     if request.content_type != _FORM or (request.charset or "utf-8").lower() not in {"utf-8", "utf8", "us-ascii"}:
         raise RequestError(ErrorCode.INVALID_REQUEST, "the body is not application/x-www-form-urlencoded in UTF-8")
@@ -78,12 +79,17 @@ async def _body(request: web.Request) -> bytes:
     return b"".join(parts)
 
 
-def _answer_of(asked: Question, handed: Handed) -> Mapping[str, object]:
-    """RFC 6749 5.1, RFC 8693 2.2.1. The scope is always said: it may be more or less than was asked for."""
+def _answer_of(asked: Question, tenant: str | None, handed: Handed) -> Mapping[str, object]:
+    """RFC 6749 5.1, RFC 8693 2.2.1. The scope is said: it may be more or less than was asked for.
+
+    Not so where a client of Entra asks: Entra does not say it, and MSAL keeps a token under the scope that is said,
+    where a client that asked for `<resource>/.default` would never find it again.
+    """
     answer: dict[str, object] = {"access_token": handed.access_token.reveal(), "token_type": handed.token_type}
     if handed.expires_in is not None:
         answer["expires_in"] = handed.expires_in
-    answer["scope"] = " ".join(handed.scopes)
+    if tenant is None:
+        answer["scope"] = " ".join(handed.scopes)
     if asked.dialect is Dialect.TOKEN_EXCHANGE:
         answer["issued_token_type"] = _ACCESS_TOKEN
     return answer

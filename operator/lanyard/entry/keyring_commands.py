@@ -8,16 +8,14 @@ import asyncio
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import click
 
 from lanyard.clients.kube import Kube
-from lanyard.clients.kubeconfig import KubeConfig
-from lanyard.clients.kubectl_proxy import KubectlProxyError, through_kubectl
-from lanyard.entry.identity import kube_config
+from lanyard.clients.kubectl_proxy import KubectlProxyError
+from lanyard.entry.identity import acting
 from lanyard.entry.settings import Settings, SettingsError, read
 from lanyard.errors import KubernetesError
 from lanyard.flows import keyrings
@@ -99,7 +97,7 @@ def _run(work: Work, context: str | None) -> None:
 
     async def act() -> None:
         settings = read(os.environ)
-        async with _config(settings, context) as config, Kube(config) as kube:
+        async with acting(settings, context) as config, Kube(config) as kube:
             places = {"system": settings.system_namespace, "exchange": settings.exchange_namespace}
             await work(RingStore(kube, **places), settings)
 
@@ -111,15 +109,6 @@ def _run(work: Work, context: str | None) -> None:
         _end(str(error), 1)
     except KubernetesError as error:
         _end(_said(error), 1)
-
-
-@asynccontextmanager
-async def _config(settings: Settings, context: str | None) -> AsyncIterator[KubeConfig]:
-    if context is None and (settings.kubeconfig is not None or "KUBERNETES_SERVICE_HOST" in os.environ):
-        yield kube_config(settings)
-    else:
-        async with through_kubectl(context) as config:
-            yield config
 
 
 def _said(error: KubernetesError) -> str:

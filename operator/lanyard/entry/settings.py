@@ -117,8 +117,21 @@ class Settings(BaseModel):
     orphan_after: Length = Field(
         timedelta(days=7), description="How long a stored grant is kept whose Connection is missing."
     )
+    last_exchange_interval: Length = Field(
+        timedelta(hours=1), description="How often a federated credential's last use is told in its status, at most."
+    )
     code_lifetime: Length = Field(
         timedelta(seconds=60), description="How old the provider's answer to a consent may be when it is used."
+    )
+    issuer_refresh: Length = Field(
+        timedelta(minutes=10), description="How often issuers' keys are fetched; more often where an issuer says so."
+    )
+    issuer_keys_life: Length = Field(
+        timedelta(hours=24), description="How old an issuer's keys may be while newer ones cannot be fetched."
+    )
+    issuer_refetch_pause: Length = Field(
+        timedelta(seconds=30),
+        description="Time between two fetches of one issuer's keys for a key id that nobody knows.",
     )
     gateway_address: str = Field("0.0.0.0", description="Address the gateway listens on.")  # noqa: S104 - a pod's port
     gateway_port: int = Field(8443, ge=0, le=65535, description="Port the gateway listens on; 0 picks a free one.")
@@ -144,6 +157,14 @@ class Settings(BaseModel):
     last_use_interval: Length = Field(
         timedelta(minutes=1), description="How often a gateway writes down which credentials were used."
     )
+    rest_api: bool = Field(
+        False, description="Serve the REST API for federated credentials; the chart gives the rights that it needs."
+    )
+    rest_api_reads: int = Field(
+        300, ge=1, description="Reads of one namespace over the REST API within 5 minutes; more get 429."
+    )
+    rest_api_creations: int = Field(24_000, ge=1, description="Creations likewise.")
+    rest_api_changes: int = Field(160, ge=1, description="Replacements and deletions likewise.")
     watch_silence: Length = Field(
         timedelta(seconds=120), description="The gateway answers nothing after so long without word of the cluster."
     )

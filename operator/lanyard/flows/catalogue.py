@@ -40,6 +40,14 @@ class Catalogue:
             raise SpecError(Reason.CONNECTOR_NOT_FOUND, connector=name)
         return found
 
+    def mints(self, record: Record) -> bool:
+        """Whether Lanyard makes the tokens of this Connection itself. False as long as its connector is not usable."""
+        name = next((source.name for source in record.sources if source.what is What.CONNECTOR), "")
+        try:
+            return self.find(name).spec.mints is not None
+        except LanyardError:
+            return False
+
     def parsed(self, record: Record) -> Connector:
         """The connector of an object; SpecError when it is not usable."""
         parsed = record.memory

@@ -33,7 +33,12 @@ from lanyard.stores.grants import GrantStore
 
 _log = logging.getLogger(__name__)
 
+REVOKED = "revoked"
 ORPHANED = "orphaned"
+ENDED = "ended before"
+NOTHING_KEPT = "no grant"
+QUIET = frozenset({REVOKED, ORPHANED, ENDED, NOTHING_KEPT})
+"""How a deletion can end with nothing left for anybody to do."""
 
 
 class Deletion:
@@ -72,8 +77,8 @@ class Deletion:
             queue.at(key, self._clock() + self._pause)
             return
         try:
-            why = await to_its_end(self._revoked(record))
-            if why is None:
+            outcome = await to_its_end(self._revoked(record))
+            if outcome is None:
                 queue.at(key, self._clock() + self._pause)
                 return
             if self._grants is not None:
@@ -85,20 +90,22 @@ class Deletion:
             return
         self._world.leaving.pop(key, None)
         queue.at(key, None)
-        audit("deletion", why or "revoked", object_name=str(key), uid=record.uid)
-        if why and why != ORPHANED:
-            error = LanyardError(Reason.GRANT_NOT_REVOKED, why=why)
+        audit("deletion", outcome, object_name=str(key), uid=record.uid)
+        if outcome not in QUIET:
+            error = LanyardError(Reason.GRANT_NOT_REVOKED, why=outcome)
             await self._reporter.announce(record, error.reason, error.message, warning=True, now=self._clock())
 
     async def _revoked(self, record: Record) -> str | None:
-        """Steps 1 to 3: empty when the grant is gone at the provider, else why it is not; None: come back later."""
+        """Steps 1 to 3: one of QUIET, or why the grant is not gone at the provider; None: come back later."""
         try:
             spec = ConnectionSpec.model_validate_json(record.spec)
             if spec.deletion_policy == "Orphan":
                 return ORPHANED
             stored = await self._grants.read(record.uid, owner_of(record)) if self._grants is not None else None
-            if stored is None or stored.ended is not None:
-                return ""
+            if stored is None:
+                return NOTHING_KEPT
+            if stored.ended is not None:
+                return ENDED
             plan = plan_for(spec, self._catalogue.find(spec.connector), stored.grant.learned)
             errand = Errand(record, spec, plan)
             # Whoever may edit a Connection must not learn its refresh token by deleting it.
@@ -117,7 +124,7 @@ class Deletion:
             return unavailable(error).reason.value
         if attempt.verdict is Revoked.LATER and not self._is_over(record):
             return None
-        return attempt.why
+        return attempt.why or REVOKED
 
     def _is_over(self, record: Record) -> bool:
         began = moment(record.asked)

@@ -106,6 +106,14 @@ class Exchange:
 
     async def hand_out(self, question: Question, tenant: str | None, trace: Trace) -> Handed:
         """DeniedError says why not. `tenant` is the namespace that the address names, None where it names none."""
+        client, credential = await self.proved(question, tenant, trace)
+        now = self._clock()
+        handed = self._token(question, client, credential, now)
+        self._used(credential.uid, now)
+        return handed
+
+    async def proved(self, question: Question, tenant: str | None, trace: Trace) -> tuple[SeenConnection, Credential]:
+        """The application that the JWT proves, and the credential it is trusted by. DeniedError says why not."""
         refused = REFUSED_ASSERTION[question.dialect]
         try:
             one = presented(question.unverified_assertion)
@@ -116,14 +124,11 @@ class Exchange:
         trace.client = client
         credential, token = await self._trusted(one, matching, refused, trace)
         trace.credential = credential
-        now = self._clock()
-        self._hold_live(client, credential, now, refused)
+        self._hold_live(client, credential, self._clock(), refused)
         self._hold_rate(client)
         if credential.single_use:
             await self._spend(token, refused)
-        handed = self._token(question, client, credential, now)
-        self._used(credential.uid, now)
-        return handed
+        return client, credential
 
     def _matched(
         self, question: Question, one: Presented, tenant: str | None, refused: ErrorCode, trace: Trace

@@ -19,12 +19,15 @@ from lanyard.errors import LanyardError, SpecError
 from lanyard.flows.acquire import Acquired
 from lanyard.flows.catalogue import Catalogue
 from lanyard.flows.inputs import Input, digest_of, inputs_of
-from lanyard.flows.publish import Publisher, Target, Written
+from lanyard.flows.outlet import Outlet
+from lanyard.flows.publish import Target, Written
+from lanyard.flows.published import is_intact
 from lanyard.flows.world import Record, World
 from lanyard.reasons import Condition, Reason
 from lanyard.rules.lifecycle import Facts, PublishedFacts
 from lanyard.rules.schedule import Backoff, Repairs
 from lanyard.rules.status import counted, moment
+from lanyard.stores import copies
 from lanyard.stores.grants import ending_of
 
 OUTCOMES = frozenset(
@@ -53,6 +56,8 @@ class Memory:
     read: dict[str, str] = field(default_factory=dict)
     """Markers of Secrets that were read before the watch told of them, by credential."""
     repairs: Repairs | None = None
+    unconfirmed: int = 0
+    """Looks in a row that the API server did not answer, before anything may be spent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,7 @@ class Gatherer:
         *,
         world: World,
         catalogue: Catalogue,
-        publisher: Publisher,
+        outlet: Outlet,
         pace: Backoff,
         clock: Callable[[], datetime],
         takes_consents: bool,
@@ -85,7 +90,7 @@ class Gatherer:
         self._world = world
         self._catalogue = catalogue
         self._takes_consents = takes_consents
-        self._publisher = publisher
+        self._outlet = outlet
         self._pace = pace
         self._clock = clock
 
@@ -93,7 +98,7 @@ class Gatherer:
         """LanyardError when our own Secret cannot be looked at."""
         text, generation = record.spec, record.generation
         spec, connector, plan, problem = self._understand(record)
-        target = Target(secret_name(record.key.name, spec), spec.secret.type) if spec is not None else Target("", "")
+        target = _target(record, spec)
         is_granted = plan is not None and plan.method.name in GRANT_METHODS
         inputs = inputs_of(record.key.namespace, spec, connector, self._world) if spec is not None else ()
         grant = self._world.grant_of(record.key, record.uid) if is_granted else None
@@ -101,8 +106,8 @@ class Gatherer:
             inputs = (*inputs, Input("grant", grant.consented))
         status = record.parsed_status()
         awaiting, ended = self._awaiting(record, status) if is_granted else (None, False)
-        published = self._publisher.standing(record, target, memory.written)
-        intact = published is not None and await self._is_intact(record, memory, target, published.version, status)
+        published = self._outlet.standing(record, target, memory.written)
+        intact = published is not None and await is_intact(self._outlet, record, memory, target, published.version)
         for one in inputs:
             if one.told:
                 memory.read.pop(one.name, None)
@@ -119,6 +124,7 @@ class Gatherer:
             asked=record.ask,
             next_refresh_at=moment(status.get("nextRefreshAt")),
             expires_at=moment(status.get("expiresAt")),
+            issued_at=moment(status.get("lastRefreshedAt")),
             # A change of the object itself is somebody's wish and never put off.
             repairs_from=memory.repairs.not_before(self._pace)
             if memory.repairs is not None and generation == status.get("observedGeneration")
@@ -150,6 +156,10 @@ class Gatherer:
         plan = plan_for(spec, connector)
         if plan.method.name in GRANT_METHODS and not self._takes_consents:
             raise SpecError(Reason.CONSENT_NOT_SET_UP, method=plan.method.name)
+        if not spec.secret.publish and not plan.needs_token:
+            raise SpecError(Reason.NOTHING_TO_EXCHANGE, method=plan.method.name)
+        if not spec.secret.publish and not self._outlet.copies_tokens:
+            raise SpecError(Reason.EXCHANGE_NOT_SET_UP)
         return plan
 
     def _awaiting(self, record: Record, status: dict[str, Any]) -> tuple[LanyardError | None, bool]:
@@ -169,18 +179,13 @@ class Gatherer:
         error = LanyardError(Reason(before), why="told before") if before in OUTCOMES else None
         return error or LanyardError(Reason.AUTHORIZATION_REQUIRED), False
 
-    async def _is_intact(
-        self, record: Record, memory: Memory, target: Target, version: str, status: dict[str, object]
-    ) -> bool:
-        """True without a call when the version is the one we wrote; else one GET settles it."""
-        if version in {memory.intact_version, status.get("publishedVersion")}:
-            return True
-        if memory.written is None or memory.written.version.name != target.name:
-            return False
-        if await self._publisher.is_intact(record, target, memory.written):
-            memory.intact_version = version
-            return True
-        return False
+
+def _target(record: Record, spec: ConnectionSpec | None) -> Target:
+    if spec is None:
+        return Target("", "")
+    if not spec.secret.publish:
+        return Target(copies.secret_name(record.uid), "", publish=False)
+    return Target(secret_name(record.key.name, spec), spec.secret.type)
 
 
 def _refuse_own_secret(name: str, spec: ConnectionSpec) -> None:

@@ -10,7 +10,7 @@ from lanyard.errors import LanyardError, SpecError
 from lanyard.flows.inputs import admission, link_target
 from lanyard.flows.keys import Key
 from lanyard.flows.publish import Publisher, Target, Written
-from lanyard.flows.published import known_version
+from lanyard.flows.published import is_intact, known_version
 from lanyard.flows.world import Record, SecretVersion, World
 from lanyard.reasons import Condition, Reason
 from lanyard.rules.lifecycle import PublishedFacts
@@ -62,7 +62,7 @@ class LinkGatherer:
         status = record.parsed_status()
         published = self._publisher.standing(record, target, memory.written)
         source, secret = self.source(source_key, record.key.namespace)
-        intact = published is not None and await self._is_intact(record, memory, target, published.version, status)
+        intact = published is not None and await is_intact(self._publisher, record, memory, target, published.version)
         facts = LinkFacts(
             place=Place(source_key.namespace, source_key.name),
             source=source,
@@ -95,19 +95,6 @@ class LinkGatherer:
             expires_at=moment(status.get("expiresAt")),
         )
         return source, secret
-
-    async def _is_intact(
-        self, record: Record, memory: LinkMemory, target: Target, version: str, status: dict[str, object]
-    ) -> bool:
-        """True without a call when the version is the one we wrote; else one GET settles it."""
-        if version in {memory.intact_version, status.get("publishedVersion")}:
-            return True
-        if memory.written is None or memory.written.version.name != target.name:
-            return False
-        if await self._publisher.is_intact(record, target, memory.written):
-            memory.intact_version = version
-            return True
-        return False
 
 
 def _understood(record: Record) -> tuple[ConnectionSpec | None, LanyardError | None]:

@@ -77,7 +77,7 @@ def _connection_sources(key: Key, spec: Mapping[str, Any]) -> set[Key]:
 
 def _credential_sources(key: Key, spec: Mapping[str, Any]) -> Sources:
     connection = Key(What.CONNECTION, key.namespace, (spec.get("connectionRef") or {}).get("name", ""))
-    if "jwks" in spec:
+    if spec.get("jwks") is not None:
         return (connection,)
     issuer = key_set_name(spec.get("issuer", ""), spec.get("jwksURI"), spec.get("caBundle"))
     return connection, Key(What.ISSUER, "", issuer)

@@ -12,7 +12,7 @@
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -45,9 +45,9 @@ from lanyard.stores.grants import GrantStore
 _log = logging.getLogger(__name__)
 
 ROUNDS = 3  # somebody else may write the state Secret between our look and our write
-FIRST_PAUSE = 0.2
-LONGEST_PAUSE = 5.0
 Sleep = Callable[[float], Awaitable[None]]
+_FIRST_PAUSE = 0.2
+_LONGEST_PAUSE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,7 @@ class Wish:
 
     def is_due(self, grant: Grant, due: datetime | None, now: datetime) -> bool:
         has_news = self.published_at is None or grant.issued_at.replace(microsecond=0) > self.published_at
-        # A status shows whole seconds, and a process that starts goes by it: earlier in that second is not too early.
-        is_time = due is not None and now >= due.replace(microsecond=0)
-        return is_time or self.anew or (self.retry and not has_news)
+        return (due is not None and now >= due) or self.anew or (self.retry and not has_news)
 
 
 class Refresher:
@@ -194,7 +192,7 @@ class Refresher:
 
     async def _kept(self, errand: Errand, before: Stored, token: Token) -> Stored:
         """The next generation, written. What came in between is looked at, and beats ours only where it is newer."""
-        record, pause = errand.record, FIRST_PAUSE
+        record, pause = errand.record, pauses()
         while True:
             grant = renewed(
                 before.grant,
@@ -224,8 +222,7 @@ class Refresher:
                 raise
             except LanyardError as error:
                 _log.warning("grant not written yet", extra={"object": str(record.key), "reason": error.reason.value})
-            await self._sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
+            await self._sleep(next(pause))
 
     async def _read_again(self, record: Record) -> Stored | None:
         try:
@@ -293,11 +290,15 @@ def _acquired(errand: Errand, grant: Grant, *, skewed: bool = False) -> Acquired
 
 
 def _due_at(errand: Errand, grant: Grant) -> datetime | None:
-    """In whole seconds, as the status has it: who comes by the status would otherwise come too early for the grant, and
-    publish the token that is there once more.
-    """
-    when = due_at(grant, errand.plan.method.rotation, errand.plan.default_life, errand.record.uid)
-    return when.replace(microsecond=0) if when is not None else None
+    return due_at(grant, errand.plan.method.rotation, errand.plan.default_life, errand.record.uid)
+
+
+def pauses() -> Iterator[float]:
+    """Seconds between attempts to write a grant that was received, for as long as it takes."""
+    pause = _FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(pause * 2, _LONGEST_PAUSE)
 
 
 def owner_of(record: Record) -> str:

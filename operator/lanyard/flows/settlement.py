@@ -5,7 +5,7 @@ A failure before the grant is stored leaves an older one as it is.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
@@ -19,7 +19,7 @@ from lanyard.flows.catalogue import Catalogue
 from lanyard.flows.identify import identify
 from lanyard.flows.keys import Key, What
 from lanyard.flows.pages import Pages
-from lanyard.flows.refresh import owner_of
+from lanyard.flows.refresh import Sleep, owner_of, pauses
 from lanyard.flows.report import Reporter
 from lanyard.flows.resolve import Resolved
 from lanyard.flows.revoke import revoke
@@ -36,10 +36,6 @@ from lanyard.stores.consents import ConsentRecord, ConsentStore
 from lanyard.stores.grants import GrantStore
 
 _log = logging.getLogger(__name__)
-
-FIRST_PAUSE = 0.2
-LONGEST_PAUSE = 5.0
-Sleep = Callable[[float], Awaitable[None]]
 
 
 class Settlement:
@@ -83,7 +79,8 @@ class Settlement:
             spec = ConnectionSpec.model_validate_json(record.spec)
         except ValidationError:
             raise LanyardError(Reason.AUTHORIZATION_OUTDATED) from None
-        plan = plan_for(spec, self._catalogue.find(spec.connector), consent.callback)
+        connector = self._catalogue.find(spec.connector)
+        plan = plan_for(spec, connector, learned_of(plan_for(spec, connector), "callback", consent.callback))
         if spec.suspend or not consent.is_still(
             generation=record.generation,
             client_id=spec.auth.client_id,
@@ -189,17 +186,20 @@ class Settlement:
         return stored.grant if stored is not None else None
 
     async def _store(self, record: Record, grant: Grant) -> None:
-        """A received grant is written for as long as it takes, in place of whatever was there."""
-        pause = FIRST_PAUSE
+        """A received grant is written for as long as it takes, in place of whatever was there. LanyardError
+        AUTHORIZATION_OUTDATED when that came of a later consent.
+        """
+        pause = pauses()
         while True:
             try:
-                await self._grants.create(record.uid, owner_of(record), grant, now=self._clock())
+                stored = await self._grants.create(record.uid, owner_of(record), grant, now=self._clock())
             except KubernetesError as error:
                 _log.warning("grant not written yet", extra={"object": str(record.key), "status": error.code})
             else:
+                if stored is None:
+                    raise LanyardError(Reason.AUTHORIZATION_OUTDATED)
                 return
-            await self._sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
+            await self._sleep(next(pause))
 
 
 def _knowing(errand: Errand, learned: Mapping[str, str]) -> Errand:

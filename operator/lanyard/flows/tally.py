@@ -16,7 +16,9 @@ TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "lanyard_token_request_seconds": ("Time spent waiting for token endpoints.", ("method",)),
     "lanyard_credential_resolutions": ("Secret values looked up.", ("store", "outcome")),
     "lanyard_publications": ("Writes of workload Secrets.", ("outcome",)),
+    "lanyard_token_copies": ("Copies of access tokens for the gateway.", ("outcome",)),
     "lanyard_verifications": ("Questions to products whether what is published works.", ("outcome",)),
+    "lanyard_issuer_fetches": ("Fetches of issuers' keys.", ("outcome",)),
     "lanyard_reconciles": ("Passes over objects.", ("kind", "decision")),
     "lanyard_watch_events": ("Events handed over by the watch.", ("kind",)),
 }

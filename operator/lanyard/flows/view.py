@@ -33,9 +33,9 @@ class SeenConnection:
     spec: bytes
     approval: str
     """The consent annotation, as it is; empty when absent."""
-    connector: str
+    connector: str = ""
     """Empty for a link."""
-    suspended: bool
+    suspended: bool = False
 
     @property
     def owner(self) -> str:

@@ -10,17 +10,30 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Self
+from datetime import datetime
+from enum import Enum
+from typing import Any, Final, Literal, NamedTuple, Self
 
 from lanyard.api.meta import FINALIZER, REFRESH_ANNOTATION
 from lanyard.errors import LanyardError
 from lanyard.flows.keys import Key, What
 from lanyard.rules.status import moment
+from lanyard.stores.copies import SeenCopy
+from lanyard.stores.issuer_keys import StoredKeys
 
 Sources = tuple[Key, ...]
 
 NO_OBJECTS = frozenset({What.SECRET, What.CONSENT, What.ISSUER})
 """What is known otherwise than by its object."""
+
+
+class NotYet(Enum):
+    """Stands for what nobody has looked at in this process."""
+
+    NOT_YET = "nobody has looked"
+
+
+NOT_YET: Final = NotYet.NOT_YET
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +82,8 @@ class Record:
     generation: int
     spec: bytes
     status: bytes
+    created: str = ""
+    """creationTimestamp, of FederatedCredentials only: their age decides which of them count."""
     sources: Sources = ()
     nudged: bool = False
     """True when something it failed on works again."""
@@ -108,12 +123,20 @@ class World:
     published: dict[Key, SecretVersion] = field(default_factory=dict)
     grants: dict[Key, tuple[GrantSeen, ...]] = field(default_factory=dict)
     """State Secrets by the Connection that they name: its own, and those of namesakes and other installs."""
+    copies: dict[Key, tuple[SeenCopy, ...]] = field(default_factory=dict)
+    """Token copies of this install by the Connection that they name: its own, and those of namesakes before it."""
     spending: Counter[str] = field(default_factory=Counter)
     """uids of Connections whose codes or refresh tokens are being spent now, and how many: their grant changes soon."""
     consents: set[Key] = field(default_factory=set)
     """Records of consents with which the operator has something to do."""
     asset_versions: dict[Key, str] = field(default_factory=dict)
     """Version in the store that was seen last, by asset."""
+    issuer_problems: dict[str, LanyardError | None] = field(default_factory=dict)
+    """What is wrong with the keys of an issuer, by the name of the key set; None where they are there."""
+    issuer_sets: dict[str, StoredKeys] = field(default_factory=dict)
+    """Key sets as they are stored, by name."""
+    issuer_fetches: dict[str, datetime] = field(default_factory=dict)
+    """When this process fetched a key set last; that is written less often."""
     following: bool = False
     """True while another process may be at work: every event then makes its object anew, for statuses are news."""
     followed: int = 0
@@ -132,9 +155,45 @@ class World:
     def grant_of(self, key: Key, uid: str) -> GrantSeen | None:
         return next((one for one in self.grants.get(key, ()) if one.uid == uid), None)
 
+    def copy_of(self, key: Key, uid: str) -> SeenCopy | None:
+        return next((one for one in self.copies.get(key, ()) if one.uid == uid), None)
+
+    def keep_copy(self, one: SeenCopy) -> None:
+        """A token copy as it is now."""
+        key = self.owner_of(one)
+        self.copies[key] = (*(other for other in self.copies.get(key, ()) if other.name != one.name), one)
+
+    def drop_copy(self, one: SeenCopy) -> None:
+        key = self.owner_of(one)
+        left = tuple(other for other in self.copies.get(key, ()) if other.secret_uid != one.secret_uid)
+        if left:
+            self.copies[key] = left
+        else:
+            self.copies.pop(key, None)
+
+    @staticmethod
+    def owner_of(one: SeenCopy) -> Key:
+        namespace, _, name = one.owner.partition("/")
+        return Key(What.CONNECTION, sys.intern(namespace), name)
+
     def adoption_of(self, key: Key, uid: str) -> GrantSeen | None:
         """One that the platform has given to this Connection."""
         return next((one for one in self.grants.get(key, ()) if one.adopt_for == uid), None)
+
+    def issuer_problem(self, key_set: str) -> LanyardError | Literal[NotYet.NOT_YET] | None:
+        """Whoever writes it touches `Key(What.ISSUER, "", key_set)`: that wakes the credentials."""
+        return self.issuer_problems.get(key_set, NOT_YET)
+
+    def settle_issuer(self, key_set: str, problem: LanyardError | None) -> None:
+        """How it stands with the keys of an issuer; credentials are woken when that is news."""
+        before, self.issuer_problems[key_set] = self.issuer_problem(key_set), problem
+        if _told(before) != _told(problem):
+            self.touch(Key(What.ISSUER, "", key_set))
+
+    def key_sets(self) -> set[Key]:
+        """Those that are needed, and those that are stored."""
+        needed = {key for key in self._dependents if key.what is What.ISSUER}
+        return needed | {Key(What.ISSUER, "", name) for name in self.issuer_sets}
 
     @contextmanager
     def spend(self, uid: str) -> Iterator[None]:
@@ -198,6 +257,8 @@ class World:
             self.asset_versions.pop(key, None)
         record = Record(key, sys.intern(metadata["uid"]), metadata.get("generation", 0), _text(spec), _text(status))
         record.heard, record.asked = heard, asked
+        if key.what is What.CREDENTIAL:
+            record.created = metadata.get("creationTimestamp", "")
         self.objects[key.what][key] = record
         # Statuses have whole seconds: what was fetched in the second of the question has answered it.
         when, refreshed = moment(asked), moment(status.get("lastRefreshedAt"))
@@ -218,6 +279,8 @@ class World:
         """Another process is at work: what this one remembers of its own work ends to be true."""
         self.following = True
         self.followed += 1
+        self.issuer_problems = dict.fromkeys(self.issuer_sets)
+        self.issuer_fetches.clear()
         for record in self._records():
             record.memory, record.told, record.refused, record.heard = None, None, 0, True
 
@@ -255,7 +318,8 @@ class World:
         record = self.get(key)
         if key.what is What.CREDENTIAL:
             for source in {*former, *(record.sources if record is not None else ())}:
-                self.wake(source)
+                if source.what is What.CONNECTION:
+                    self.wake(source)
 
     def _leave(self, key: Key, body: dict[str, Any]) -> None:
         metadata = body["metadata"]
@@ -283,7 +347,10 @@ class World:
         self._unlink(record)
         record.sources = sources
         for source in sources:
-            self._dependents.setdefault(source, set()).add(record.key)
+            waiting = self._dependents.setdefault(source, set())
+            waiting.add(record.key)
+            if source.what is What.ISSUER and len(waiting) == 1:
+                self.wake(source)
 
     def dependents(self, source: Key) -> frozenset[Key]:
         return frozenset(self._dependents.get(source, ()))
@@ -316,7 +383,13 @@ class World:
                 waiting.discard(record.key)
                 if not waiting:
                     del self._dependents[source]
+                    if source.what is What.ISSUER:
+                        self.wake(source)
         record.sources = ()
+
+
+def _told(problem: object) -> object:
+    return (problem.reason, problem.message) if isinstance(problem, LanyardError) else problem
 
 
 def _text(value: dict[str, Any]) -> bytes:

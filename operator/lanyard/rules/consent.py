@@ -14,12 +14,11 @@ from enum import StrEnum
 from typing import Any
 
 from lanyard.api.meta import CONSENT_ANNOTATION
+from lanyard.rules.schedule import CLOCK_TOLERANCE
 from lanyard.sensitive import MASK, Sensitive
 
 LIFE = timedelta(minutes=10)
 """How long a browser's secret, its approval and the state made from them are good, by the gateway's clock."""
-CLOCK_TOLERANCE = timedelta(seconds=5)
-"""How far the clocks of two nodes may be apart."""
 SECRET_BYTES = 32
 STATE_BYTES = 32
 

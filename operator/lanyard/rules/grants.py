@@ -12,7 +12,7 @@ from enum import Enum
 from lanyard.api.connector import Rotation
 from lanyard.api.meta import parse_duration
 from lanyard.reasons import Reason
-from lanyard.rules.schedule import refresh_at
+from lanyard.rules.schedule import is_ahead, refresh_at
 from lanyard.sensitive import MASK, Sensitive
 
 
@@ -137,25 +137,33 @@ def safety(rotation: Rotation, grant: Grant) -> Safety:
 
 
 def due_at(grant: Grant, rotation: Rotation, default_life: timedelta, uid: str) -> datetime | None:
-    """When its access token is to be replaced: ahead of its expiry, and before an unused grant would end.
+    """When its access token is to be replaced: ahead of its expiry, and before an unused grant would end. In whole
+    seconds, as a status has it: who comes by the status would otherwise come too early, and publish the same again.
 
     Without a refresh token that is when a person is to be told that it will end; None for one that never does.
     """
     if grant.refresh_token is None:
-        return refresh_at(grant.issued_at, grant.expires_at, uid) if grant.expires_at is not None else None
+        if grant.expires_at is None:
+            return None
+        return refresh_at(grant.issued_at, grant.expires_at, uid).replace(microsecond=0)
     ends = [grant.expires_at if grant.expires_at is not None else grant.issued_at + default_life]
     if rotation.idle_lifetime is not None:
         ends.append(grant.issued_at + parse_duration(rotation.idle_lifetime))
     if grant.refresh_expires_at is not None:
         ends.append(grant.refresh_expires_at)
-    return refresh_at(grant.issued_at, min(ends), uid)
+    return refresh_at(grant.issued_at, min(ends), uid).replace(microsecond=0)
 
 
 def next_step(stored: Stored, rotation: Rotation, *, due: bool, now: datetime) -> Step:
-    """What to do about a grant; `due`: its access token is to be replaced (late in its life, or refused)."""
+    """What to do about a grant; `due`: its access token is to be replaced (late in its life, or refused).
+
+    An intent from the future is nobody's any more: whoever is at work now has the clock that is right now.
+    """
     grant, intent = stored.grant, stored.intent
     if stored.ended is not None:
         return Ended(stored.ended)
+    # Its times say nothing when they are those of a clock that was set back: only a new token has times that do.
+    due = due or (is_ahead(grant.issued_at, now) and grant.refresh_token is not None)
     if not due and (grant.expires_at is None or grant.expires_at > now):
         return Current()
     if grant.refresh_token is None:
@@ -169,12 +177,13 @@ def next_step(stored: Stored, rotation: Rotation, *, due: bool, now: datetime) -
     kind = safety(rotation, grant)
     if intent is None or intent.generation != grant.generation:
         return Ask(intent_first=kind is not Safety.REPEATABLE)
-    if now < intent.not_after:
+    is_dated = not is_ahead(intent.started_at, now)
+    if is_dated and now < intent.not_after:
         return Hold(intent.not_after, Reason.REFRESH_OUTCOME_UNKNOWN)
     match kind:
         case Safety.REPEATABLE:
             return Ask(intent_first=False)
-        case Safety.WITHIN_GRACE if now < intent.started_at + _grace(rotation):
+        case Safety.WITHIN_GRACE if is_dated and now < intent.started_at + _grace(rotation):
             return Ask(intent_first=True)
         case Safety.WITHIN_GRACE | Safety.ONCE:
             last = grant.expires_at - LAST_MOMENT if grant.expires_at is not None else now
@@ -215,6 +224,19 @@ def renewed(
         rotated=before.rotated or changed,
         previous_refresh_token=before.refresh_token if changed else before.previous_refresh_token,
     )
+
+
+def is_older_consent(consented_at: datetime, stored: str, now: datetime) -> bool:
+    """Whether what is stored came of a later consent (`stored`: when that was, RFC 3339; empty where nobody knows).
+
+    Two people may consent at a time, and a grant may wait for the API server. What lies in the future is no later
+    consent but one before a clock was set back.
+    """
+    try:
+        found = datetime.fromisoformat(stored)
+        return consented_at < found and not is_ahead(found, now)
+    except (ValueError, TypeError):
+        return False
 
 
 def _kept_expiry(before: Grant, changed: bool) -> datetime | None:

@@ -1,10 +1,14 @@
 """What to do about a Connection now: exactly one decision, from facts gathered once."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 
 from lanyard.errors import LanyardError
+from lanyard.rules.schedule import is_ahead, latest_refresh
+
+ROUNDING = timedelta(seconds=2)
+"""What whole seconds of a status may take from the life of a token: who comes by them must not come too early."""
 
 
 class Cause(Enum):
@@ -41,6 +45,8 @@ class Facts:
     """True when what an attempt failed on works again."""
     next_refresh_at: datetime | None
     expires_at: datetime | None
+    issued_at: datetime | None = None
+    """When the published token was fetched."""
     asked: bool = False
     """True when somebody asked for fresh credentials and no attempt was made since."""
     repairs_from: datetime | None = None
@@ -111,7 +117,7 @@ def decide(facts: Facts, now: datetime) -> Decision:
         return _repair(facts, now, Cause.DRIFT)
     if facts.expires_at is None and facts.next_refresh_at is None:
         return Rest(None)
-    return _at(facts.next_refresh_at, now, Cause.DUE, None)
+    return _at(_due_at(facts, now), now, Cause.DUE, None)
 
 
 def _is_still_owed(facts: Facts, now: datetime) -> bool:
@@ -119,6 +125,17 @@ def _is_still_owed(facts: Facts, now: datetime) -> bool:
     lives = facts.expires_at is not None and facts.expires_at > now
     is_intact = facts.published is not None and facts.published.intact
     return facts.grant_ended and lives and not is_intact
+
+
+def _due_at(facts: Facts, now: datetime) -> datetime | None:
+    """What the status says, but never so late that the token expires first: a status can be edited by hand, and a clock
+    be set.
+    """
+    if facts.next_refresh_at is None or facts.issued_at is None or facts.expires_at is None:
+        return facts.next_refresh_at
+    if is_ahead(facts.issued_at, now):
+        return now
+    return min(facts.next_refresh_at, latest_refresh(facts.issued_at, facts.expires_at) + ROUNDING)
 
 
 def _repair(facts: Facts, now: datetime, cause: Cause) -> Decision:

@@ -13,6 +13,8 @@ LARGEST_MARGIN_SHARE = 0.5
 JITTER_SHARE = 0.1
 AT_ONCE = 3  # repairs in a row that are not put off
 SHORT_LIFE = timedelta(minutes=10)
+CLOCK_TOLERANCE = timedelta(seconds=5)
+"""How far the clocks of two nodes may be apart. What lies further ahead was written by a clock that was set back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,23 @@ class Repairs:
 
 
 def refresh_at(issued_at: datetime, expires_at: datetime, uid: str) -> datetime:
-    """Expiry less a margin (20 % of life, at least 5 min, at most half of life) less 0-10 % of life by uid.
+    """The latest time for it, less 0-10 % of life by uid.
 
     The jitter comes from the uid, so that a restart does not reshuffle and a bulk create spreads out.
     """
     life = max(expires_at - issued_at, timedelta(0))
-    margin = min(max(life * MARGIN_SHARE, LEAST_MARGIN), life * LARGEST_MARGIN_SHARE)
-    return expires_at - margin - life * JITTER_SHARE * fraction(uid)
+    return latest_refresh(issued_at, expires_at) - life * JITTER_SHARE * fraction(uid)
+
+
+def latest_refresh(issued_at: datetime, expires_at: datetime) -> datetime:
+    """Expiry less a margin: 20 % of life, at least 5 min, at most half of life."""
+    life = max(expires_at - issued_at, timedelta(0))
+    return expires_at - min(max(life * MARGIN_SHARE, LEAST_MARGIN), life * LARGEST_MARGIN_SHARE)
+
+
+def is_ahead(written_at: datetime, now: datetime) -> bool:
+    """Whether what is dated so was dated by a clock that has been set back since."""
+    return written_at > now + CLOCK_TOLERANCE
 
 
 def retry_at(error: LanyardError, attempts: int, now: datetime, uid: str, pace: Backoff) -> datetime:
@@ -65,7 +77,7 @@ def retry_at(error: LanyardError, attempts: int, now: datetime, uid: str, pace: 
             pause = pace.on_change
         case Retry.CONFIGURATION:
             pause = pace.configuration[min(attempts, len(pace.configuration)) - 1]
-        case Retry.TRANSIENT | Retry.SOURCE | Retry.NONE:
+        case Retry.TRANSIENT | Retry.KEYS | Retry.SOURCE | Retry.NONE:
             pause = _exponential(attempts, pace)
         case Retry.THROTTLED:
             pause = timedelta(seconds=error.retry_after) if error.retry_after else _exponential(attempts, pace)

@@ -20,6 +20,7 @@ from lanyard.api.meta import CONNECTION_ANNOTATION, COPY_LABEL, GROUP
 from lanyard.clients.kube import Kube, Object
 from lanyard.errors import KubernetesError, LanyardError, PublishError
 from lanyard.reasons import Reason
+from lanyard.rules.publish import Content
 from lanyard.sensitive import MASK, Sensitive
 from lanyard.stores.keyring import NONCE_BYTES, Context, Keyring
 
@@ -76,6 +77,15 @@ class SeenCopy:
         )
 
 
+def copy_of(content: Content) -> TokenCopy | None:
+    """The token in what is published; None where there is none."""
+    token = content.get("access_token")
+    if token is None:
+        return None
+    kind, ends_at, scope = (content.get(name, Sensitive("")).reveal() for name in ("token_type", "expires_at", "scope"))
+    return TokenCopy(token, kind, _known_moment(ends_at), tuple(scope.split()))
+
+
 def secret_name(uid: str) -> str:
     return f"{_PREFIX}{uid}"
 
@@ -109,7 +119,7 @@ class CopyStore:
                 if error.code not in {409, 422}:
                     raise
                 refused_with = error.code
-            there = await self._seen(uid)
+            there = await self.seen(uid)
             if there is not None:
                 self._hold_ours(there, now)
             secret_uid = there.secret_uid if there is not None else None
@@ -139,7 +149,8 @@ class CopyStore:
         if there.install != self.install and not is_over:
             raise PublishError(Reason.COPY_CONFLICT, secret=there.name)
 
-    async def _seen(self, uid: str) -> SeenCopy | None:
+    async def seen(self, uid: str) -> SeenCopy | None:
+        """That of a Connection by its metadata, also another install's; None when there is none."""
         try:
             found = await self._kube.get(f"{self.path}/{secret_name(uid)}", metadata_only=True)
         except KubernetesError as error:

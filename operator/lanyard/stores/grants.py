@@ -23,7 +23,7 @@ from lanyard.api.meta import CONNECTION_ANNOTATION, CONNECTION_UID_LABEL, GRANT_
 from lanyard.clients.kube import Kube, Object
 from lanyard.errors import KubernetesError, LanyardError, ProviderError
 from lanyard.reasons import Reason
-from lanyard.rules.grants import Grant, Stored
+from lanyard.rules.grants import Grant, Stored, is_older_consent
 from lanyard.stores.grant_format import grant_text, intent_text, read_grant, read_intent
 from lanyard.stores.keyring import NONCE_BYTES, Context, Keyring, key_id_of
 
@@ -110,15 +110,18 @@ class GrantStore:
             raise LanyardError(Reason.STATE_NOT_ADOPTED)
         return self.opened(secret, Context(FIELD, uid, owner))
 
-    async def create(self, uid: str, owner: str, grant: Grant, *, now: datetime) -> Stored:
-        """Store what a consent brought, in place of what was there, which may be anything: the generation goes on,
-        intent and end are gone. KubernetesError 409 when the old one was changed meanwhile.
+    async def create(self, uid: str, owner: str, grant: Grant, *, now: datetime) -> Stored | None:
+        """Store what a consent brought, in place of what was there, which may be anything but the grant of a later
+        consent: then that stays, and None is returned. The generation goes on, intent and end are gone.
+        KubernetesError 409 when the old one was changed meanwhile.
         """
         before = await self._found(uid)
         if before is None:
             stored = Stored(grant, None, None, "", "")
             return self._written(await self._kube.create(self.path, self.secret(uid, owner, stored, now=now)), stored)
         held = Held.of(before["metadata"])
+        if is_older_consent(grant.consented_at, held.consented, now):
+            return None
         next_one = replace(grant, generation=max(grant.generation, held.generation + 1))
         return await self.write(uid, owner, Stored(next_one, None, None, held.version, held.secret_uid), now=now)
 

@@ -12,7 +12,9 @@ PARAMETERS = {
     "free": {},
     "region": {"enum": ["eu", "us"], "default": "eu"},
     "api": {"type": "url", "source": "tokenResponse", "allowedHosts": ["api.example.com"]},
+    "late": {"type": "url", "source": "followUp", "allowedHosts": ["api.example.com"]},
     "realm": {"source": "callback", "pattern": "[0-9]+"},
+    "shop": {"pattern": "[a-z]+"},
 }
 API = "https://api.example.com/me"
 
@@ -198,6 +200,30 @@ def test_what_is_usable_has_no_findings(method: dict[str, Any]) -> None:
             "refreshRequest",
             "no meaning",
             id="a refresh where there is none",
+        ),
+        pytest.param(
+            code(tokenRequest={"url": "{api}/token"}, response={"capture": {"api": "/api"}}),
+            "tokenRequest.url",
+            "{api}",
+            id="a first token at an address that only its answer gives",
+        ),
+        pytest.param(
+            follow({"late": "/api"}) | {"tokenRequest": {"url": "{late}/token"}},
+            "tokenRequest.url",
+            "{late}",
+            id="a first token at an address that a follow-up gives",
+        ),
+        pytest.param(
+            code({"url": "https://{realm}.example.com/", "callbackParams": {"realmId": "realm"}}),
+            "authorization.url",
+            "{realm}",
+            id="a page at an address that only its answer gives",
+        ),
+        pytest.param(
+            code(refreshRequest={"url": "https://{shop}.example.com/token"}),
+            "refreshRequest.url",
+            "{shop}",
+            id="a refresh at a host of the Connection that gave no token",
         ),
         pytest.param(
             code(exchange={"url": "https://{free}.a.com/", "grantType": "x", "parameter": "t"}),

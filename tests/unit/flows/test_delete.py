@@ -15,6 +15,7 @@ from lanyard.flows.keys import Key, What
 from lanyard.flows.token_endpoint import Errand
 from lanyard.flows.world import World
 from lanyard.oauth.wire import WireRequest
+from lanyard.reasons import Reason
 from lanyard.rules.grants import Stored
 from support.plans import connector, token_method
 from support.stored import grant
@@ -39,11 +40,15 @@ ANYWHERE = connector(
 )
 
 
+LIVE = Stored(replace(grant(), scopes=()), None, None, "1", "s")
+
+
 @dataclass
 class Stage:
     """Everything around a deletion, played; `credentials_fail` is met on the way to the provider."""
 
     credentials_fail: Exception | None = None
+    stored: Stored | None = LIVE
     now: datetime = NOW
     sent: list[WireRequest] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
@@ -81,8 +86,8 @@ class Stage:
         self.next_at = when
 
     # what is stored
-    async def read(self, _uid: str, _owner: str) -> Stored:
-        return Stored(replace(grant(), scopes=()), None, None, "1", "s")
+    async def read(self, _uid: str, _owner: str) -> Stored | None:
+        return self.stored
 
     async def delete(self, _uid: str) -> None:
         assert not self.released
@@ -111,6 +116,26 @@ async def test_a_grant_is_taken_back_where_it_was_given() -> None:
     await stage.begin()
     assert [request.url for request in stage.sent] == [GIVEN["revocation_url"]]
     assert (stage.released, stage.told, stage.next_at) == (True, [], None)
+
+
+@pytest.mark.spec("C19")
+@pytest.mark.parametrize(
+    ("stored", "outcome"),
+    [
+        pytest.param(LIVE, "revoked", id="a grant that lived"),
+        pytest.param(replace(LIVE, ended=Reason.GRANT_REVOKED), "ended before", id="a grant that had ended"),
+        pytest.param(None, "no grant", id="no grant"),
+    ],
+)
+async def test_the_audit_log_says_what_became_of(
+    stored: Stored | None, outcome: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = Stage(stored=stored)
+    with caplog.at_level("INFO"):
+        await stage.begin()
+    (told,) = [one for one in caplog.records if getattr(one, "action", "") == "deletion"]
+    assert (told.__dict__["outcome"], stage.told) == (outcome, [])
+    assert len(stage.sent) == (outcome == "revoked")
 
 
 EDITS = {

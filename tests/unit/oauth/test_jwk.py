@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import RSAAlgorithm
 
+from lanyard.oauth.base64url import decoded
 from lanyard.oauth.flaws import Flaw, PresentedError
 from lanyard.oauth.jwk import KeySet, KeySetError, KeySetFault
 from support.presenting import jwk, jwks, part, private_key
@@ -39,6 +40,7 @@ SMALL: dict[str, Any] = RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 1024
 SECRET: dict[str, Any] = RSAAlgorithm.to_jwk(private_key("RS256"), as_dict=True)
 N = private_key("RS256").public_key().public_numbers().n
 X = jwk("ES256")["x"]
+Y = decoded(jwk("ES256")["y"]) or b""
 
 USABLE = {
     "RSA": (jwk("RS256"), RSA),
@@ -79,7 +81,7 @@ LEFT_OUT: dict[str, Any] = {
     "an algorithm to encrypt with": jwk("RS256", alg="RSA-OAEP"),
     "HS256": jwk("RS256", alg="HS256"),
     "an algorithm that is no text": jwk("ES256", alg=["ES256"]),
-    "a private key": SECRET | {"kid": "k1"},
+    "a private key": jwk("RS256", d=SECRET["d"]),
     "a key id that is no text": jwk("ES256", kid=1),
     "a key id of 257 characters": jwk("ES256", kid="k" * 257),
     "a line end in the key id": jwk("ES256", kid="k\n"),
@@ -93,7 +95,9 @@ LEFT_OUT: dict[str, Any] = {
     "RSA without an exponent": without(jwk("RS256"), "e"),
     "a point off its curve": jwk("ES256", x=jwk("ES256-other")["x"]),
     "the point nought": jwk("ES256", x=part(bytes(32)), y=part(bytes(32))),
+    "a coordinate with a nought before it": jwk("ES256", y=part(b"\0" + Y)),
     "a coordinate that is short (RFC 7518 6.2.1.2)": jwk("ES256", x=X[:-3]),
+    "another coordinate that is short": jwk("ES256", y=jwk("ES256")["y"][:-3]),
     "a coordinate that is long": jwk("ES256", x=part(bytes(1) + bytes(32))),
     "a curve for another purpose": jwk("ES256", crv="secp256k1"),
     "the curve of another size": jwk("ES256", crv="P-384"),

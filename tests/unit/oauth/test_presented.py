@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
@@ -73,7 +74,8 @@ def test_a_signature_by_another_key_is_refused(algorithm: str) -> None:
 def test_a_signature_of_any_other_length_is_refused(algorithm: str) -> None:
     text, _, signature = signed(CLAIMS, algorithm).rpartition(".")
     right = decoded(signature) or b""
-    for changed in (b"", right[:-1], right + b"\0", b"\0" + right, right[1:]):
+    half = len(right) // 2
+    for changed in (b"", right[:-1], right + b"\0", b"\0" + right, right[1:], right[:half] + b"\0" + right[half:]):
         assert flaw(f"{text}.{part(changed)}", jwk(algorithm)) is Flaw.SIGNATURE_WRONG
 
 
@@ -177,6 +179,7 @@ REFUSED: dict[str, tuple[str, Flaw]] = {
     "a DPoP proof (RFC 8725 3.11)": (header(typ="dpop+jwt"), Flaw.TYPE_REFUSED),
     "a logout token": (header(typ="logout+jwt"), Flaw.TYPE_REFUSED),
     "a security event": (header(typ="secevent+jwt"), Flaw.TYPE_REFUSED),
+    "a type of null": (header(typ=None), Flaw.HEADER_MALFORMED),
     "a type that is no text": (header(typ=1), Flaw.HEADER_MALFORMED),
     "a key id that is no text": (header(kid=1), Flaw.HEADER_MALFORMED),
     "a key id of null": (header(kid=None), Flaw.HEADER_MALFORMED),
@@ -283,6 +286,19 @@ def test_rsa_pkcs1_is_not_taken_for_pss() -> None:
     text = signed(CLAIMS, "RS256", header={"alg": "PS256", "kid": "k1"})
     assert flaw(text, jwk("RS256")) is Flaw.SIGNATURE_WRONG
     assert flaw(text, jwk("RS256", alg="RS256")) is Flaw.KEY_UNFIT
+
+
+def test_pss_has_a_salt_as_long_as_its_hash() -> None:
+    """RFC 7518 3.5; the key says so, and not whoever signed."""
+    text = f"{part({'alg': 'PS256', 'kid': 'k1'})}.{BODY}"
+    signature = private_key("PS256").sign(text.encode(), PSS(MGF1(SHA256()), 20), SHA256())
+    assert flaw(f"{text}.{part(signature)}", jwk("PS256")) is Flaw.SIGNATURE_WRONG
+
+
+def test_a_key_of_another_kind_is_not_even_asked() -> None:
+    one = presented(signed(CLAIMS, "RS256"))
+    with pytest.raises(PresentedError, match="key_unfit"):
+        verified(one, KeySet.of(jwks(jwk("ES256"))).keys[0])
 
 
 TIMES: dict[str, tuple[dict[str, Any], Flaw | None]] = {

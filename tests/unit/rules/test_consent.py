@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lanyard.rules.consent import (
-    CLOCK_TOLERANCE,
     LIFE,
     Approval,
     Browser,
@@ -21,6 +20,7 @@ from lanyard.rules.consent import (
     is_state,
     lease_is_live,
 )
+from lanyard.rules.schedule import CLOCK_TOLERANCE
 from lanyard.sensitive import Sensitive
 
 pytestmark = pytest.mark.spec("C4")

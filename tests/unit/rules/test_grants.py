@@ -22,10 +22,13 @@ from lanyard.rules.grants import (
     Step,
     Stored,
     due_at,
+    is_older_consent,
     next_step,
     renewed,
     safety,
 )
+from lanyard.rules.publish import timestamp
+from lanyard.rules.schedule import CLOCK_TOLERANCE
 from lanyard.sensitive import Sensitive
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -49,6 +52,7 @@ GRANT = Grant(
     consented_at=NOW - 24 * HOUR,
 )
 STARTED = Intent("i1", 3, "pod-a", NOW - 2 * MINUTE, NOW - MINUTE)
+AHEAD = replace(STARTED, started_at=NOW + HOUR, not_after=NOW + HOUR + MINUTE)
 RUNNING = replace(STARTED, started_at=NOW - MINUTE / 2, not_after=NOW + MINUTE / 2)
 
 
@@ -111,6 +115,8 @@ def test_one_step_follows_from_a_grant(taken: Step, follows: Step) -> None:
         ),
         (step(ROTATES, intent=STARTED), Hold(NOW + HOUR - LAST_MOMENT, Reason.REFRESH_OUTCOME_UNKNOWN)),
         (step(UNKNOWN, intent=STARTED), Hold(NOW + HOUR - LAST_MOMENT, Reason.REFRESH_OUTCOME_UNKNOWN)),
+        (step(FIXED, intent=AHEAD), Ask(intent_first=False)),
+        (step(GRACE, intent=AHEAD), Hold(NOW + HOUR - LAST_MOMENT, Reason.REFRESH_OUTCOME_UNKNOWN)),
         (step(ROTATES, intent=STARTED, expires_at=NOW + MINUTE), Ask(intent_first=True, risky=True)),
         (step(ROTATES, intent=STARTED, expires_at=None), Ask(intent_first=True, risky=True)),
     ],
@@ -122,6 +128,8 @@ def test_one_step_follows_from_a_grant(taken: Step, follows: Step) -> None:
         "after its grace it is kept for the last moment",
         "a rotating one is kept for the last moment",
         "so is one of which nothing is known",
+        "a request of a clock that was set back is waited for no longer",
+        "nor is it known when its grace began",
         "in the last moment it is sent, and a refusal means that the answer was lost",
         "a refused token without an end has no last moment to wait for",
     ],
@@ -138,6 +146,7 @@ intents = st.none() | st.builds(
 grants = st.builds(
     lambda **changes: replace(GRANT, **changes),
     refresh_token=st.sampled_from([None, Sensitive("rt-3")]),
+    issued_at=moments,
     expires_at=st.none() | moments,
     refresh_expires_at=st.none() | moments,
     rotated=st.booleans(),
@@ -152,6 +161,9 @@ def test_a_refresh_token_is_spent_twice_only_where_that_is_safe_or_said_to_be_a_
     match next_step(Stored(grant, intent, None, "7", "u"), rotation, due=due, now=NOW):
         case Hold(until, _):
             assert until > NOW, "whoever waits has something to wait for"
+            lengths = [MINUTE + CLOCK_TOLERANCE]  # of an intent, and the clock of whoever has written it
+            lengths += [grant.expires_at - NOW] if grant.expires_at is not None else []
+            assert until - NOW <= max(lengths), "nobody waits for what a clock says that was set back"
         case Ask(intent_first, risky):
             assert grant.refresh_token is not None
             assert intent_first or safety(rotation, grant) is Safety.REPEATABLE
@@ -161,9 +173,11 @@ def test_a_refresh_token_is_spent_twice_only_where_that_is_safe_or_said_to_be_a_
             elif safety(rotation, grant) is Safety.ONCE:
                 assert risky
                 assert grant.expires_at is None or grant.expires_at - LAST_MOMENT <= NOW
-            assert not (unanswered and intent is not None and intent.not_after > NOW)
+            if unanswered and intent is not None and intent.started_at <= NOW + CLOCK_TOLERANCE:
+                assert intent.not_after <= NOW
         case Current():
             assert grant.expires_at is None or grant.expires_at > NOW
+            assert grant.refresh_token is None or grant.issued_at <= NOW + CLOCK_TOLERANCE
         case Ended(reason):
             assert reason in {Reason.NO_REFRESH_TOKEN, Reason.GRANT_EXPIRED}
 
@@ -206,6 +220,23 @@ def test_a_new_refresh_token_marks_the_grant_as_rotating_for_good() -> None:
     assert safety(FIXED, again) is Safety.ONCE
 
 
+@pytest.mark.spec("C11")
+@pytest.mark.parametrize(
+    ("stored", "is_older"),
+    [
+        pytest.param((NOW - MINUTE).isoformat(), False, id="an earlier one is replaced"),
+        pytest.param(NOW.isoformat(), False, id="the same one is written once more"),
+        pytest.param((NOW + MINUTE).isoformat(), True, id="a later one stays"),
+        pytest.param((NOW + HOUR).isoformat(), False, id="one of a clock that was set back is replaced"),
+        pytest.param("", False, id="one without a date is replaced"),
+        pytest.param("yesterday", False, id="one with a date that is none is replaced"),
+        pytest.param("2026-03-01T12:00:30", False, id="one with a date without a zone is replaced"),
+    ],
+)
+def test_a_grant_waits_for_its_write_and_finds_that_of_another_consent(stored: str, is_older: bool) -> None:
+    assert is_older_consent(NOW, stored, NOW + 2 * MINUTE) is is_older
+
+
 @pytest.mark.spec("C8")
 def test_neither_a_grant_nor_what_is_stored_of_it_shows_a_token() -> None:
     assert "at-3" not in repr(GRANT) + repr(Stored(GRANT, None, None, "7", "u"))
@@ -226,6 +257,7 @@ def test_a_grant_is_refreshed(rotation: dict[str, Any], grant: dict[str, Any], b
     found = due_at(replace(GRANT, **grant), Rotation.model_validate(rotation), HOUR, "uid")
     assert found is not None
     assert before - 12 * MINUTE <= found <= before
+    assert found == datetime.fromisoformat(timestamp(found)), "who comes by the status would come too early"
 
 
 def test_without_a_refresh_token_its_end_is_told_ahead_and_one_without_an_end_has_nothing_to_tell() -> None:
@@ -233,6 +265,14 @@ def test_without_a_refresh_token_its_end_is_told_ahead_and_one_without_an_end_ha
     assert due_at(grant, FIXED, MINUTE, "uid") == due_at(GRANT, FIXED, MINUTE, "uid")
     assert due_at(replace(grant, expires_at=None), FIXED, MINUTE, "uid") is None
     assert step(FIXED, refresh_token=None) == Hold(NOW + HOUR, Reason.NO_REFRESH_TOKEN)
+
+
+@pytest.mark.spec("C+2")
+def test_a_token_of_a_clock_that_was_set_back_is_replaced() -> None:
+    """It ends at a time that nobody knows: sooner than it says."""
+    ahead = {"issued_at": NOW + HOUR, "expires_at": NOW + 2 * HOUR}
+    assert step(ROTATES, due=False, **ahead) == Ask(intent_first=True)
+    assert step(ROTATES, due=False, refresh_token=None, **ahead) == Current()
 
 
 def test_a_token_without_an_end_and_without_a_refresh_token_is_good_for_ever() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lanyard.errors import LanyardError, SpecError
 from lanyard.reasons import Reason
 from lanyard.rules.lifecycle import (
+    ROUNDING,
     Acquire,
     AwaitConsent,
     Blocked,
@@ -45,6 +46,7 @@ FAILING = {"failed_attempts": 3, "next_refresh_at": NOW + MINUTE}
 UNASKED = LanyardError(Reason.AUTHORIZATION_REQUIRED)
 REVOKED = LanyardError(Reason.GRANT_REVOKED)
 OVER = {"awaiting": REVOKED, "grant_ended": True}
+SOON = {"issued_at": NOW - HOUR, "expires_at": NOW + HOUR, "next_refresh_at": NOW + 5 * HOUR}
 STATIC = {"next_refresh_at": None, "expires_at": None}
 
 SENTENCES: dict[str, tuple[dict[str, Any], Decision]] = {
@@ -55,6 +57,16 @@ SENTENCES: dict[str, tuple[dict[str, Any], Decision]] = {
         {"next_refresh_at": NOW - HOUR, "expires_at": NOW - MINUTE},
         Acquire(Cause.DUE),
     ),
+    "a token that would expire before its refresh is fetched ahead of its expiry": (
+        SOON,
+        Rest(NOW + HOUR - 24 * MINUTE + ROUNDING),
+    ),
+    "a token that would have expired before its refresh is fetched": (
+        SOON | {"issued_at": NOW - 2 * HOUR, "expires_at": NOW - MINUTE},
+        Acquire(Cause.DUE),
+    ),
+    "a token of a clock that was set back is fetched": ({"issued_at": NOW + MINUTE}, Acquire(Cause.DUE)),
+    "a token of a clock that is a little ahead is left alone": ({"issued_at": NOW + ROUNDING}, Rest(NOW + HOUR)),
     "a new Connection fetches its first token": (NEW, Acquire(Cause.FIRST)),
     "without a consent nothing is fetched": (NEW | {"awaiting": UNASKED}, AwaitConsent(UNASKED)),
     "without a consent changed inputs bring nothing": (
@@ -197,6 +209,7 @@ any_facts = st.builds(
     nudged=st.booleans(),
     next_refresh_at=moments,
     expires_at=moments,
+    issued_at=moments,
     asked=st.booleans(),
     repairs_from=moments,
 )
@@ -211,6 +224,8 @@ def test_whoever_rests_without_an_end_is_suspended_or_has_credentials_that_do_no
         case Rest(until):
             assert until is not None
             assert until > NOW
+            if facts.published and not facts.failed_attempts and facts.issued_at and facts.expires_at:
+                assert facts.repairs_from is not None or until <= facts.expires_at + ROUNDING
         case Blocked(error):
             assert isinstance(error, LanyardError)
         case Acquire() | Publish():

@@ -172,7 +172,6 @@ async def test_a_deleted_copy_is_made_again() -> None:
     assert len(shelf.kept) == 1
 
 
-@pytest.mark.spec("K6")
 async def test_a_live_copy_of_another_install_is_left_alone() -> None:
     shelf = Shelf()
     theirs = await written(shelf, install="there")

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from lanyard.api.connection import BUILT
 from lanyard.api.connector import ConnectorSpec
 from lanyard.api.meta import API_VERSION, GROUP
+from lanyard.connectors.checks import is_described
 from lanyard.connectors.loader import from_object, load_catalogue
 from lanyard.connectors.page import credentials_of
 from lanyard.entry.plugin import screen
@@ -134,7 +134,7 @@ def _tell(product: Product) -> None:
         screen.fact(label, text)
     for method in spec.methods:
         takes = credentials_of(method).replace("`", "")
-        what = f"credentials {takes}" if method.name in BUILT else "not in this version"
+        what = f"credentials {takes}" if is_described(method) else "not described"
         screen.fact("method", f"{method.name.value}: {what}. {method.description}".rstrip(". "))
     if spec.mints is not None:
         screen.fact("method", "none: Lanyard makes the tokens itself, and workloads get them by exchange")
