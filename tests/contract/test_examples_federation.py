@@ -12,6 +12,7 @@ from lanyard.api.federation import FederatedCredentialSpec
 from lanyard.connectors.loader import load_catalogue
 from lanyard.connectors.selection import plan_for
 from lanyard.rules.claims import broken_rule
+from lanyard.rules.subjects import lasting
 from lanyard.rules.trust import Credential, TrustIndex, credential_of
 from support.claim_shapes import (
     AWS,
@@ -126,6 +127,13 @@ def test_each_rule_of_an_example_refuses_another_value(path: str, claim: str) ->
     broken = broken_rule(credential(path).rules, without(SAMPLES[NAMES[path]].claims(), claim))
     assert broken is not None
     assert broken.claim == claim
+
+
+@pytest.mark.spec("F+2")
+@pytest.mark.parametrize("path", CREDENTIALS)
+def test_the_subject_of_an_example_stays_with_its_owner(path: str) -> None:
+    one = credential(path)
+    assert lasting(one.issuer, one.subject, one.rules) is None
 
 
 @pytest.mark.spec("F12", "F+1")
