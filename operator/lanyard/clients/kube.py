@@ -74,6 +74,10 @@ class Kube:
     async def get(self, path: str, *, metadata_only: bool = False) -> Object:
         return await self._call("GET", path, accept=METADATA if metadata_only else PLAIN)
 
+    async def issuer_keys(self) -> Object:
+        """The public keys of the cluster's own ServiceAccount tokens (RFC 7517). Plain JSON would be answered 406."""
+        return await self._call("GET", "/openid/v1/jwks", accept="application/jwk-set+json")
+
     async def dated_metadata(self, path: str) -> tuple[Object, datetime]:
         """The metadata of an object, and what time it is by the API server's clock (RFC 9110 6.6.1), whose clock also
         dates what is in it.

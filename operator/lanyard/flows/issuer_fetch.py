@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from urllib.parse import urlsplit
 
 from lanyard.clients.egress import is_loopback
@@ -105,7 +104,7 @@ class IssuerFetch:
 
     async def _own_keys(self, issuer: str) -> PublishedKeys:
         try:
-            document: dict[str, Any] = await self._kube.get("/openid/v1/jwks")
+            document = await self._kube.issuer_keys()
         except KubernetesError as error:
             raise unavailable(error) from None
         return published_keys(json.dumps(document, separators=(",", ":")).encode(), host_of(issuer))
