@@ -139,6 +139,7 @@ def gateway_process(
             kubeconfig=kubeconfig or kubernetes.service_account_kubeconfig("lanyard-system", "lanyard-gateway"),
             log=folder / f"gateway-{len(made)}.log",
             ring=Path(rings["keyring_token"]),
+            signing=Path(rings["keyring_signing"]),
             certificate=environment.pki.server_cert("gateway"),
             port=port or free_ports(1)[0],
             settings=settings,
@@ -186,6 +187,25 @@ def make_team(cluster: Any, environment: Any, gateway: Any, operator: Any) -> It
     yield make
     for team in made:
         team.close()
+
+
+@pytest.fixture
+def issuer() -> Iterator[Any]:
+    """An issuer of JWTs that answers as told, over TLS."""
+    from support.issuing import StaticIssuer
+
+    with StaticIssuer() as here:
+        yield here
+
+
+@pytest.fixture
+def federation_team(cluster: Any, environment: Any, gateway: Any, issuer: Any) -> Iterator[Any]:
+    """An application of a team, and the issuer that its workloads have their JWTs from."""
+    from support.federating import FederationTeam
+
+    here = FederationTeam(cluster, environment, gateway, issuer)
+    yield here
+    here.close()
 
 
 @pytest.fixture

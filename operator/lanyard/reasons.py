@@ -19,6 +19,14 @@ class Condition(StrEnum):
     SCOPES_GRANTED = "ScopesGranted"
     SECRET_PUBLISHED = "SecretPublished"
     VERIFIED = "Verified"
+    # of a FederatedCredential
+    ACCEPTED = "Accepted"
+    CONNECTION_RESOLVED = "ConnectionResolved"
+    ISSUER_KEYS_KNOWN = "IssuerKeysKnown"
+    SCOPES_ENFORCEABLE = "ScopesEnforceable"
+    SUBJECT_LASTING = "SubjectLasting"
+    TRUST_UNIQUE = "TrustUnique"
+    IN_USE = "InUse"
 
 
 class Retry(Enum):
@@ -31,6 +39,7 @@ class Retry(Enum):
     TRANSIENT = "with back-off from 5 seconds up to 5 minutes, without end"
     THROTTLED = "when the provider's Retry-After is over, otherwise as transient"
     INTERVAL = "when spec.verify.interval is over, or when something else is published"
+    KEYS = "with back-off from 1 second up to a minute, without end"
     CONSENT = "when somebody authorizes it anew; nothing else can help"
 
 
@@ -40,6 +49,8 @@ class Reason(StrEnum):
     # good news
     TOKEN_PUBLISHED = "TokenPublished"
     CREDENTIALS_PUBLISHED = "CredentialsPublished"
+    TOKEN_EXCHANGEABLE = "TokenExchangeable"
+    TOKENS_BY_EXCHANGE = "TokensByExchange"
     RESOLVED = "Resolved"
     VALID = "Valid"
     FRESH = "Fresh"
@@ -51,6 +62,9 @@ class Reason(StrEnum):
     LINKED = "Linked"
     REACHABLE = "Reachable"
     LOGGED_IN = "LoggedIn"
+    TRUSTED = "Trusted"
+    ACCEPTED = "Accepted"
+    KEYS_KNOWN = "KeysKnown"
     # on the way
     ACQUIRING = "Acquiring"
     SUSPENDED = "Suspended"
@@ -69,6 +83,9 @@ class Reason(StrEnum):
     CREDENTIAL_INVALID = "CredentialInvalid"
     CLIENT_ID_NOT_PLAIN = "ClientIdNotPlain"
     CONSENT_NOT_SET_UP = "ConsentNotSetUp"
+    SIGN_IN_NOT_OFFERED = "SignInNotOffered"
+    EXCHANGE_NOT_SET_UP = "ExchangeNotSetUp"
+    NOTHING_TO_EXCHANGE = "NothingToExchange"
     LINK_TO_LINK = "LinkToLink"
     # resolving credentials
     SECRET_NOT_FOUND = "SecretNotFound"
@@ -97,6 +114,19 @@ class Reason(StrEnum):
     LINK_TARGET_NOT_FOUND = "LinkTargetNotFound"
     LINK_TARGET_NOT_READY = "LinkTargetNotReady"
     LINK_NOT_ALLOWED = "LinkNotAllowed"
+    # whose JWTs are exchanged
+    LIMIT_EXCEEDED = "LimitExceeded"
+    DUPLICATE_NAME = "DuplicateName"
+    CONNECTION_NOT_FOUND = "ConnectionNotFound"
+    CONNECTION_IS_LINK = "ConnectionIsLink"
+    NO_TOKEN_TO_HAND_OUT = "NoTokenToHandOut"
+    EXPIRED = "Expired"
+    ISSUER_KEYS_PENDING = "IssuerKeysPending"
+    JWKS_INVALID = "JWKSInvalid"
+    SCOPES_NOT_ENFORCEABLE = "ScopesNotEnforceable"
+    MUTABLE_SUBJECT = "MutableSubject"
+    DUPLICATE_TRUST = "DuplicateTrust"
+    UNUSED = "Unused"
     # asking the provider
     CLIENT_REJECTED = "ClientRejected"
     CREDENTIALS_REJECTED = "CredentialsRejected"
@@ -139,8 +169,16 @@ class Reason(StrEnum):
     VERIFICATION_REFUSED = "VerificationRefused"
     VERIFICATION_FORBIDDEN = "VerificationForbidden"
     VERIFICATION_UNANSWERED = "VerificationUnanswered"
+    # an issuer's keys
+    ISSUER_UNREACHABLE = "IssuerUnreachable"
+    ISSUER_TLS_FAILED = "IssuerTLSFailed"
+    ISSUER_DOCUMENT_MISSING = "IssuerDocumentMissing"
+    ISSUER_MISMATCH = "IssuerMismatch"
+    ISSUER_DISCOVERY_INVALID = "IssuerDiscoveryInvalid"
+    ISSUER_KEYS_INVALID = "IssuerKeysInvalid"
     # publishing
     SECRET_CONFLICT = "SecretConflict"
+    COPY_CONFLICT = "CopyConflict"
     SECRET_REFUSED = "SecretRefused"
     # ourselves
     KUBERNETES_UNAVAILABLE = "KubernetesUnavailable"

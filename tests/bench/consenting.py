@@ -54,6 +54,7 @@ def _gateway(place: Place) -> GatewayProcess:
         kubeconfig=place.account("lanyard-gateway"),
         log=place.environment.run_dir / "bench-gateway.log",
         ring=Path(place.rings["keyring_token"]),
+        signing=Path(place.rings["keyring_signing"]),
         certificate=place.environment.pki.server_cert("gateway"),
         port=free_ports(1)[0],
         processes=place.environment.processes,

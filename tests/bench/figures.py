@@ -38,6 +38,10 @@ BUDGETS: Mapping[str, float] = {
     "storm_rss_mib": 150.0,
     "refresh_lateness_p99_seconds": 1.0,
     "refresh_cpu_ms": 3.4,
+    "exchange_mint_per_core": 3_500.0,
+    "exchange_broker_per_core": 3_500.0,
+    "exchange_crypto_ratio": 2.0,
+    "revocation_p99_seconds": 1.0,
     "takeover_clean_seconds": 2.0,
     "takeover_kill_seconds": 15.0,
 }

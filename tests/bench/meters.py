@@ -35,11 +35,11 @@ class Cpu:
 
 def cpu(run_dir: Path) -> Cpu:
     """Of every process of the environment, and of the bench itself."""
-    parts = {"bench": _cpu_of(os.getpid())}
+    parts = {"bench": cpu_of(os.getpid())}
     for path in run_dir.glob("*.pid"):
         try:
             name, pid = path.stem, int(path.read_text().split()[0])
-            parts["operator" if name.startswith("operator-") else name] = _cpu_of(pid)
+            parts["operator" if name.startswith("operator-") else name] = cpu_of(pid)
         except (OSError, ValueError, IndexError):
             continue  # ended at this moment
     fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
@@ -48,7 +48,7 @@ def cpu(run_dir: Path) -> Cpu:
     return Cpu(time.time(), parts, busy)
 
 
-def _cpu_of(pid: int) -> float:
+def cpu_of(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 
@@ -133,11 +133,11 @@ def settle(run_dir: Path, pid: int, *, quiet: float, longest: float) -> tuple[fl
     """
     deadline = time.monotonic() + longest
     since = cpu(run_dir)
-    base = _cpu_of(pid)
+    base = cpu_of(pid)
     while time.monotonic() < deadline:
         time.sleep(0.1)
-        if _cpu_of(pid) - base > 0.05 * max(time.time() - since.at, 0.4):
-            since, base = cpu(run_dir), _cpu_of(pid)
+        if cpu_of(pid) - base > 0.05 * max(time.time() - since.at, 0.4):
+            since, base = cpu(run_dir), cpu_of(pid)
         elif time.time() - since.at >= quiet:
             return since.at, since
     raise TimeoutError(f"the operator was not quiet within {longest:.0f} s")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
-from bench import consenting, granted, lifecycle, refreshing, takeover, throttling, weather
+from bench import consenting, exchanging, granted, lifecycle, refreshing, takeover, throttling, weather
 from bench.figures import Figure
 from bench.place import Place
 from bench.sizes import Size
@@ -19,6 +19,7 @@ BENCHES: dict[str, tuple[Bench, tuple[str, ...]]] = {
     "granted-restart": (granted.run_restart, granted.RESTART),
     "throttling": (throttling.run, throttling.FIGURES),
     "consent": (consenting.run, consenting.FIGURES),
+    "exchange": (exchanging.run, exchanging.FIGURES),
     "storm": (weather.run, weather.FIGURES),
     "takeover": (takeover.run, takeover.FIGURES),
 }

@@ -30,6 +30,9 @@ class Size:
     pages: int = 500
     consents: int = 100
     strikes: int = 20
+    exchanges: int = 8_000
+    revocations: int = 50
+    revocation_quiet: float = 0.5
     outage: float = 90.0
     lease: Mapping[str, str] = field(default_factory=dict)
     """Settings of the Lease that differ from the defaults."""
@@ -74,6 +77,9 @@ TINY = Size(
     pages=10,
     consents=2,
     strikes=1,
+    exchanges=16,
+    revocations=2,
+    revocation_quiet=0.2,
     outage=1.0,
     lease={"lease_duration": "3s", "lease_renew": "1s"},
 )

@@ -40,7 +40,7 @@ from support.rows import METHODS, filled, rows
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 CATALOGUE = load_catalogue()
 # http is a row of the table, but every cell of it is the user's to fill.
-GENERIC = {"oauth2", "http", "bearer", "api-key", "basic", "custom"}
+GENERIC = {"oauth2", "http", "bearer", "api-key", "basic", "custom", "lanyard"}
 RSA = rsa.generate_private_key(65537, 2048)
 EC = ec.generate_private_key(ec.SECP256R1())
 PROOFS = {

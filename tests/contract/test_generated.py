@@ -125,6 +125,32 @@ def test_the_gateway_is_reached_by_browsers_and_reaches_the_api_server_only(peer
     assert "lanyard-gateway" not in network_policies({"gateway": {"enabled": False}})
 
 
+@pytest.mark.spec("A7")
+def test_the_rest_api_brings_its_rights_and_writes_in_named_namespaces_only() -> None:
+    def of(**values: Any) -> list[Any]:
+        return [one for one in rendered({"gateway": {"restAPI": values}}) if "rules" in one]
+
+    before = of()
+    assert of(enabled=False, namespaces=["sales"]) == before
+    reviews, sales, hr = [one for one in of(enabled=True, namespaces=["sales", "hr"]) if one not in before]
+    assert (reviews["kind"], [rule["verbs"] for rule in reviews["rules"]]) == ("ClusterRole", [["create"], ["create"]])
+    for role, namespace in ((sales, "sales"), (hr, "hr")):
+        assert (role["kind"], role["metadata"]["namespace"]) == ("Role", namespace)
+        assert role["rules"] == [
+            {
+                "apiGroups": ["lanyard.dev"],
+                "resources": ["federatedcredentials"],
+                "verbs": ["create", "patch", "delete"],
+            }
+        ]
+
+
+@pytest.mark.spec("C15")
+def test_only_with_the_rest_api_on_the_gateway_reaches_issuers() -> None:
+    egress = network_policies({"gateway": {"restAPI": {"enabled": True}}})["lanyard-gateway"]["egress"]
+    assert [{port["port"] for port in rule["ports"]} for rule in egress] == [{443, 6443}, {53}, {443}]
+
+
 @pytest.mark.spec("C15")
 def test_the_network_policy_lets_in_metrics_only_and_out_what_is_listed() -> None:
     vault = {"to": [{"ipBlock": {"cidr": "10.1.2.3/32"}}], "ports": [{"port": 8200, "protocol": "TCP"}]}

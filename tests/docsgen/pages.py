@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from docsgen import crashes, kinds, plugin, reasons, rights, settings, telemetry
+from docsgen import crashes, kinds, plugin, reasons, rest, rights, settings, telemetry
+from lanyard.api.openapi import rest_document_text
 from lanyard.connectors.loader import load_catalogue
 from lanyard.connectors.page import connectors_page
 
@@ -18,7 +19,9 @@ PAGES: dict[str, Render] = {
     "docs/reference/audit.md": telemetry.audit_page,
     "docs/reference/kinds.md": kinds.page,
     "docs/reference/metrics.md": telemetry.metrics_page,
+    "docs/reference/openapi-rest.json": lambda _: rest_document_text(),
     "docs/reference/plugin.md": plugin.page,
+    "docs/reference/rest-api.md": rest.page,
     "docs/reference/settings.md": settings.page,
     "docs/security.md": rights.page,
 }

@@ -13,7 +13,7 @@ INTRODUCTION = """
 
 How to install and use it: [use the plugin](../tasks/use-the-plugin.md). Data goes to standard output, progress
 and errors to standard error. There is no colour where the output is not a terminal or `NO_COLOR` is set. No verb prints
-a secret.
+a secret, save `exchange -o token`.
 
 """
 MEANINGS = {

@@ -25,6 +25,15 @@ MEANING = {
     Condition.SECRET_PUBLISHED: "The workload Secret is ours and up to date.",
     Condition.VERIFIED: "The product took what is published when it was asked last (`status.lastVerifiedAt`); "
     "`Unknown` when it did not say. It never changes `Ready`.",
+    Condition.ACCEPTED: "A FederatedCredential counts for its Connection: one of the 20 oldest, and the oldest of its "
+    "display name.",
+    Condition.CONNECTION_RESOLVED: "The Connection of a FederatedCredential is there and has tokens to hand out.",
+    Condition.ISSUER_KEYS_KNOWN: "The public keys of a FederatedCredential's issuer are known.",
+    Condition.SCOPES_ENFORCEABLE: "There and False while the Connection's token has scopes beyond the credential's.",
+    Condition.SUBJECT_LASTING: "A warning, there only while it is False: the subject may be somebody else's one day. "
+    "It never changes `Ready`.",
+    Condition.TRUST_UNIQUE: "A warning, there only while it is False. It never changes `Ready`.",
+    Condition.IN_USE: "A warning, there only while it is False. It never changes `Ready`.",
 }
 
 RETRIES = {
@@ -35,6 +44,7 @@ RETRIES = {
     Retry.TRANSIENT: "transient",
     Retry.THROTTLED: "throttled",
     Retry.INTERVAL: "interval",
+    Retry.KEYS: "keys",
     Retry.CONSENT: "consent",
 }
 

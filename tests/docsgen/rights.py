@@ -35,17 +35,30 @@ WHY_OF_GATEWAY = {
     ("lanyard.dev", "connections"): "what is to be authorized, and who approved which browser",
     ("lanyard.dev", "federatedcredentials"): "whose JWTs are taken, and for which Connection",
     ("lanyard.dev", "connectors"): "where a product's sign-in page is",
-    ("", "secrets"): "consent records: create, write the answer, read the outcome, take away what is over",
+    ("", "namespaces"): "labels that a Connector's `mints` asks for",
+    (
+        "",
+        "secrets",
+    ): "consent records: create, write the answer, read the outcome, take away what is over; token copies "
+    "and issuers' keys: read, ask for newer ones; used JWTs and revoked tokens: note; last uses: write",
     ("coordination.k8s.io", "leases"): "whether the operator is there (the object `lanyard-operator` alone)",
+}
+WHY_OF_REST = {
+    ("authentication.k8s.io", "tokenreviews"): "whose a caller's Kubernetes token is, and whether it was made for this",
+    ("authorization.k8s.io", "subjectaccessreviews"): "what that person may do; nothing else is decided by it",
+    ("lanyard.dev", "federatedcredentials"): "write what was asked for; in the namespaces of "
+    "`gateway.restAPI.namespaces` alone",
 }
 WHY_OF_KEYS = {
     ("create",): "make a keyring that is not there",
-    ("get",): "which keys a keyring has (the objects `lanyard-keyring-grant` and `lanyard-keyring-token` alone)",
+    ("get",): "which keys a keyring has (the objects `lanyard-keyring-grant`, `lanyard-keyring-token` and "
+    "`lanyard-keyring-signing` alone)",
     ("list",): "whether something stored needs a key that is not there: then none is made",
 }
 WHY_NARROW = {
     (NAMESPACE, "secrets"): "stored grants, sealed; shared logins of CredentialStores",
-    (EXCHANGE, "secrets"): "consent records: claim them, write the outcome; copies of access tokens, sealed",
+    (EXCHANGE, "secrets"): "consent records: claim them, write the outcome; copies of access tokens, sealed; "
+    "issuers' keys",
     ("default", "events"): "Events of Connectors and CredentialStores, which live there",
 }
 
@@ -68,6 +81,13 @@ def operator_rights(manifests: Sequence[Manifest], account: str = OPERATOR) -> l
     return found
 
 
+def rest_rights() -> list[Right]:
+    """What the REST API adds to the gateway's."""
+    without = operator_rights(rendered(), GATEWAY)
+    values = {"gateway": {"restAPI": {"enabled": True, "namespaces": [SERVED]}}}
+    return [right for right in operator_rights(rendered(values), GATEWAY) if right not in without]
+
+
 def rights_of(role: Manifest) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """(API group, resource, verbs) of a role."""
     for rule in role["rules"]:
@@ -82,6 +102,7 @@ def page(text: str) -> str:
     text = between(text, "rights-namespaced", _operator_table(operator_rights(narrow)))
     text = between(text, "rights-gateway", _table(operator_rights(rendered(), GATEWAY), _why_of_gateway))
     text = between(text, "rights-gateway-namespaced", _table(operator_rights(narrow, GATEWAY), _why_of_gateway))
+    text = between(text, "rights-rest", _table(rest_rights(), _why_of_rest))
     text = between(text, "rights-keys", _table(operator_rights(rendered(), KEYS), _why_of_keys))
     return between(text, "rights-people", _people_table(rendered()))
 
@@ -118,6 +139,10 @@ def _why(right: Right) -> str:
 def _why_of_gateway(right: Right) -> str:
     _, group, resource, _ = right
     return WHY_OF_GATEWAY[group, resource]
+
+
+def _why_of_rest(right: Right) -> str:
+    return WHY_OF_REST[right[1], right[2]]
 
 
 def _why_of_keys(right: Right) -> str:

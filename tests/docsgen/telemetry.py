@@ -32,7 +32,10 @@ LABELS = {
     "method": "method of the Connection",
     "outcome": "`issued`, `resolved`, `written`, `works`, `refused`, `forbidden`, `unknown`, "
     "`pending`, `slow down`, `denied`, `expired` (what a device code was told instead), "
-    "`not sent` (the Lease was lost), or a reason of [the closed list](../reasons.md)",
+    "`not sent` (the Lease was lost), `changed` or `unchanged` (an issuer's keys), "
+    "or a reason of [the closed list](../reasons.md)",
+    "issuer": "`spec.issuer` of FederatedCredentials",
+    "key_set": "name of the Secret with the issuer's keys",
     "store": "`asset` or `secret`: what the reference names",
     "kind": "kind of the object",
     "decision": "`rest`, `publish`, `blocked`, or `acquire` and why: what a pass decided to do; "
@@ -56,10 +59,14 @@ can be traced to the Connection it was issued for.
 """
 
 ACTIONS = {
+    "revoke token": "whoever held a token of Lanyard's own has ended it, at a gateway",
+    "exchange": "a gateway was shown a JWT: a token was `handed out`, or it was `refused`, and `why`",
+    "manage credentials": "the REST API was asked for something; the outcome is `done` or "
+    "[why not](rest-api.md#problems)",
     "link": "a link's Secret was written with what its source has published",
     "verify": "the product was asked whether what is published works; "
     "the outcome is `works`, `refused`, `forbidden` or `unknown`",
-    "take back": "a link's Secret was deleted; the outcome is [the reason](../reasons.md)",
+    "take back": "a Secret was deleted that may be there no longer; the outcome is [the reason](../reasons.md)",
     "token request": "a token endpoint was asked; the outcome is `issued` or [a reason](../reasons.md)",
     "resolve": "a credential was read from a Secret or through a CredentialAssetRef, from its store or from memory",
     "consent": "a browser was sent to the provider (`started`), or came back (`answered`, `refused by the "
@@ -67,6 +74,7 @@ ACTIONS = {
     "orphan": "a stored grant misses its Connection: noted (`mark`), found again (`unmark`), removed (`remove`)",
     "deletion": "a deleted Connection's grant was taken back (`revoked`), left alone (`orphaned`), had ended before "
     "(`ended before`) or was never there (`no grant`); anything else is why it could not be",
+    "copy": "the copy of an access token that the gateway hands out was written (`written`) or deleted (`removed`)",
     "publish": "a workload Secret was written; `object gone`: nothing was, for the Connection was deleted meanwhile",
 }
 
@@ -79,6 +87,19 @@ FIELDS = {
     "token_sha256": "SHA-256 of the access token, in hexadecimal",
     "source": "the asset or Secret that was read: kind, namespace, name",
     "secret": "name of the workload Secret",
+    "request_id": "also in the header X-Request-Id of the answer",
+    "dialect": "which grant was used: `client_credentials`, `jwt_bearer` or `token_exchange`",
+    "why": "why an exchange was refused: one of a closed list of sentences",
+    "assertion_sha256": "SHA-256 of the JWT that was presented, in hexadecimal",
+    "nearest": "uid of a FederatedCredential that fits but for one field, and the field",
+    "credential": "uid of the FederatedCredential that fits, or that was asked about",
+    "issuer": "the issuer that this credential names",
+    "subject": "the subject that this credential names",
+    "scopes": "the scopes that were handed out",
+    "token_id": "`jti` of a token of Lanyard's own",
+    "verb": "what was asked for, as RBAC calls it: `list`, `get`, `create`, `update`, `delete`",
+    "caller": "who asked: a client id (uid of a Connection), or the user name of a Kubernetes token; empty when no "
+    "token was taken",
     "approved_by": "the person who approved the browser, by their Kubernetes user name",
 }
 

@@ -20,7 +20,7 @@ from lanyard.clients.kube import Kube
 from lanyard.clients.kubeconfig import from_file
 from lanyard.errors import KubernetesError, LanyardError
 from lanyard.flows.browsers import opened_browser, sealed_browser
-from lanyard.flows.tidy import ConsentTidy
+from lanyard.flows.tidy import Tidy
 from lanyard.reasons import Reason
 from lanyard.rules.consent import Outcome
 from lanyard.sensitive import Sensitive
@@ -672,7 +672,7 @@ def test_a_record_whose_time_is_over_is_taken_away_and_a_live_one_stays(team: Te
 
     async def sweep() -> None:
         async with Kube(from_file(kubeconfig)) as kube:
-            tidy = ConsentTidy(kube, EXCHANGE, lambda: datetime.now(UTC))
+            tidy = Tidy(kube, EXCHANGE, EXPIRES_ANNOTATION, lambda: datetime.now(UTC))
             tidy.replace([tidy.slim(one["metadata"]) for one in (*team.records(), *team.records("second"))], "1")
             await tidy.sweep()
             await tidy.sweep()

@@ -14,11 +14,13 @@ from lanyard.clients.kube import Kube
 from lanyard.clients.kubeconfig import from_file
 from lanyard.flows.keyrings import RETIRE_AFTER
 from lanyard.flows.reseal import reencrypt
+from lanyard.oauth.minting import LONGEST_LIFE
 from lanyard.rules.consent import Consent
 from lanyard.stores.consents import ConsentStore
 from lanyard.stores.grants import GrantStore, secret_name
 from lanyard.stores.keyring import Keyring, key_id_of
 from lanyard.stores.ring_format import RingKey, parse_keys, ring_text
+from lanyard.stores.signing import SigningRing
 from support.cluster import Cluster, checked
 from support.install import rendered
 from support.keys import KeysCommand, run_keys
@@ -88,17 +90,18 @@ def install(kubernetes: Any, tmp_path: Path) -> Iterator[Install]:
 
 
 class TestInit:
-    def test_the_chart_s_job_makes_both_rings_once(self, install: Install) -> None:
+    def test_the_chart_s_job_makes_the_rings_once(self, install: Install) -> None:
         said = install.job("init")
         assert (said.status, said.err) == (0, "")
-        assert said.out == "ring grant: made\nring token: made\n"
-        before = {name: install.ring(name) for name in ("grant", "token")}
+        assert said.out == "ring grant: made\nring token: made\nring signing: made\n"
+        before = {name: install.ring(name) for name in ("grant", "token", "signing")}
         assert before["grant"][0].material != before["token"][0].material
         for keys in before.values():
             Keyring(keys).sealing_key(now() - timedelta(minutes=5))  # also by a clock that is behind
         again = install.job("init")
-        assert again.out == "ring grant: there already, left as it is\nring token: there already, left as it is\n"
-        assert {name: install.ring(name) for name in ("grant", "token")} == before
+        assert again.out == "".join(f"ring {name}: there already, left as it is\n" for name in before)
+        SigningRing(Keyring(before["signing"]))
+        assert {name: install.ring(name) for name in before} == before
 
     @pytest.mark.spec("C8")
     def test_what_it_says_holds_no_key(self, install: Install) -> None:
@@ -110,7 +113,7 @@ class TestInit:
         ]
         told = "".join(one.out + one.err for one in said)
         assert all(one.status == 0 for one in said), told
-        for name in ("grant", "token"):
+        for name in ("grant", "token", "signing"):
             for key in install.ring(name):
                 assert key.id in told
                 for form in (base64.b64encode(key.material).decode(), key.material.hex(), repr(key.material)):
@@ -134,7 +137,8 @@ class TestInit:
         assert not install.system.exists("Secret", "lanyard-keyring-grant")
         assert not install.system.exists("Secret", "lanyard-keyring-token"), "nothing at all is made"
         install.put_ring("grant", *lost)
-        assert install.job("init").out == "ring grant: there already, left as it is\nring token: made\n"
+        left = "there already, left as it is"
+        assert install.job("init").out == f"ring grant: {left}\nring token: made\nring signing: {left}\n"
 
     async def test_a_ring_without_a_key_that_is_needed_is_told(
         self, install: Install, operator_kubeconfig: Path
@@ -199,7 +203,7 @@ class TestRotation:
     def test_a_ring_that_is_not_there_cannot_be_rotated(self, install: Install) -> None:
         said = install.admin("rotate")
         assert said.status == 1
-        assert said.err.count("There is no ring") == 2
+        assert said.err.count("There is no ring") == 3
 
     async def test_a_key_is_retired_when_nothing_needs_it_and_not_before(
         self, install: Install, operator_kubeconfig: Path
@@ -232,6 +236,22 @@ class TestRotation:
                 assert install.sealed_by(uid) == left.id
                 assert await store.read(uid, OWNER) is not None
 
+    def test_a_signing_key_stays_until_no_token_of_it_can_be_alive(self, install: Install) -> None:
+        install.job("init")
+        [old] = install.ring("signing")
+        said = install.admin("rotate", "--ring", "signing")
+        [new, _] = install.ring("signing")
+        assert new.id in said.out
+        assert timedelta(minutes=44) < new.active_from - now() <= timedelta(minutes=45), "twice what verifiers cache"
+        install.age("signing", timedelta(minutes=45) + LONGEST_LIFE)
+        assert install.admin("rotate", "--retire", "--ring", "signing").out == "ring signing: nothing to retire\n"
+        states = [line.split()[-2:] for line in install.admin("status", "--ring", "signing").out.splitlines()[1:]]
+        assert states == [["signs", "0"], ["verifies", "0"]]
+        install.age("signing", RETIRE_AFTER)
+        said = install.admin("rotate", "--retire", "--ring", "signing")
+        assert said.out == f"ring signing: key {old.id} retired\n"
+        assert [one.id for one in install.ring("signing")] == [new.id]
+
     async def test_grants_of_another_install_keep_the_keys_they_need(
         self, install: Install, operator_kubeconfig: Path
     ) -> None:
@@ -253,6 +273,7 @@ class TestRotation:
         assert [line.split() for line in install.admin("status").out.splitlines()[1:]] == [
             ["grant", "-", "-", "missing", "-"],
             ["token", "-", "-", "missing", "-"],
+            ["signing", "-", "-", "missing", "-"],
         ]
         install.job("init")
         async with Kube(from_file(operator_kubeconfig)) as kube:
@@ -282,7 +303,7 @@ class TestCommand:
             "KUBECONFIG": str(kubernetes.kubeconfig),
         }
         said = run_keys("init", **places)
-        assert (said.status, said.out) == (0, "ring grant: made\nring token: made\n"), said.err
+        assert (said.status, said.out) == (0, "ring grant: made\nring token: made\nring signing: made\n"), said.err
         assert sorted(path.name for path in tmp_path.iterdir()) == ["bin"], "no socket is left behind"
         missing = run_keys("init", "--context", "nowhere", **places)
         assert missing.status == 2

@@ -282,9 +282,10 @@ def policies(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.spec("C2", "C12")
 def test_policies_are_off_when_the_values_say_so() -> None:
-    shipped = ("consent", "lockedFields", "sharedNamespaces")
+    shipped = ("consent", "lockedFields", "sharedNamespaces", "trust")
     assert policies({"policies": {name: {"enabled": False} for name in shipped}}) == {}
-    assert set(policies({})) == {"lanyard-consent", "lanyard-locked-fields", "lanyard-shared-namespaces"}
+    names = ("consent", "locked-fields", "shared-namespaces", "trust")
+    assert set(policies({})) == {f"lanyard-{name}" for name in names}
 
 
 @pytest.mark.spec("C2", "C13")

@@ -27,6 +27,7 @@ from lanyard.flows.gather import Gatherer
 from lanyard.flows.inputs import sources_of
 from lanyard.flows.keys import Key, What
 from lanyard.flows.limits import HostLimits
+from lanyard.flows.outlet import Outlet
 from lanyard.flows.pages import Pages
 from lanyard.flows.publish import Publisher
 from lanyard.flows.queue import WorkQueue
@@ -284,7 +285,7 @@ async def connecting(office: Office) -> AsyncIterator[tuple[Connect, WorkQueue]]
     kube, world, tally = office.kube, office.world, Tally()
     queue = WorkQueue(nothing, clock, workers=1)
     catalogue = Catalogue(MappingProxyType(load_catalogue()), world)
-    publisher = Publisher(kube, world, b"k" * 32)
+    outlet = Outlet(Publisher(kube, world, b"k" * 32), None, world)
     async with Outbound(EgressPolicy()) as outbound:
         vault = VaultReader(outbound)
         resolver = Resolver(
@@ -302,13 +303,13 @@ async def connecting(office: Office) -> AsyncIterator[tuple[Connect, WorkQueue]]
             Connect(
                 world=world,
                 gatherer=Gatherer(
-                    world=world, catalogue=catalogue, publisher=publisher, pace=PACE, clock=clock, takes_consents=False
+                    world=world, catalogue=catalogue, outlet=outlet, pace=PACE, clock=clock, takes_consents=False
                 ),
                 acquirer=Acquirer(endpoint),
                 refresher=None,
                 pages=Pages(""),
                 confirmer=Confirmer(kube, world),
-                publisher=publisher,
+                outlet=outlet,
                 reporter=office.reporter,
                 tally=tally,
                 pace=PACE,

@@ -107,6 +107,11 @@ def axe() -> Path:
     return _modules("axe", "axe") / "node_modules" / "axe-core" / "axe.min.js"
 
 
+def openid_client() -> Path:
+    """The folder that holds the `node_modules` of Node's OAuth client."""
+    return _modules("openid_client", "openid-client")
+
+
 def _modules(folder: str, name: str) -> Path:
     source = HERE / folder
     digest = hashlib.sha256((source / "package-lock.json").read_bytes()).hexdigest()[:12]

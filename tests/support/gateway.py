@@ -18,7 +18,7 @@ HOST = "localhost"  # another site than the OAuth server's 127.0.0.1, as in life
 
 
 class GatewayProcess(OperatorProcess):
-    """One gateway over TLS at `url`."""
+    """One gateway whose name is `url`, and which answers at `base`: over TLS unless there is no certificate."""
 
     def __init__(
         self,
@@ -26,24 +26,28 @@ class GatewayProcess(OperatorProcess):
         kubeconfig: Path,
         log: Path,
         ring: Path,
-        certificate: tuple[Path, Path],
+        signing: Path | None = None,
+        certificate: tuple[Path, Path] | None,
         port: int,
         settings: Mapping[str, str] | None = None,
         processes: Any = None,
     ) -> None:
         self.url = f"https://{HOST}:{port}"
+        self.base = self.url if certificate is not None else f"http://{HOST}:{port}"
         self.ring = ring
         given = {
             "gateway_url": self.url,
             "gateway_address": "127.0.0.1",
             "gateway_port": str(port),
-            "gateway_tls_certificate": str(certificate[0]),
-            "gateway_tls_key": str(certificate[1]),
             "keyring_token": str(ring),
             # A test asks faster than people do.
             "gateway_requests_per_minute": "60000",
             "gateway_browser_requests_per_minute": "60000",
         }
+        if certificate is not None:
+            given |= {"gateway_tls_certificate": str(certificate[0]), "gateway_tls_key": str(certificate[1])}
+        if signing is not None:
+            given["keyring_signing"] = str(signing)
         super().__init__(
             kubeconfig=kubeconfig, log=log, settings=given | dict(settings or {}), processes=processes,
             command="gateway",

@@ -80,5 +80,5 @@ def second_release(name: str, namespaces: list[str]) -> Manifest:
         "exchange": {"namespace": f"lanyard-{name}-exchange"},
         "crds": {"enabled": False},
         "rbac": {"aggregate": False, "serviceBinding": False},
-        "policies": {policy: {"enabled": False} for policy in ("consent", "lockedFields", "sharedNamespaces")},
+        "policies": {policy: {"enabled": False} for policy in ("consent", "lockedFields", "sharedNamespaces", "trust")},
     }

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from lanyard.stores.ring_format import RingKey, ring_text
+from lanyard.stores.signing import fresh_scalar
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,11 @@ def run_keys(*arguments: str, **environment: str) -> Said:
 
 
 def write_rings(folder: Path) -> Mapping[str, str]:
-    """Both rings as files, as a pod would have them mounted; the settings that name them."""
+    """All rings as files, as a pod would have them mounted; the settings that name them."""
     active = datetime.now(UTC) - timedelta(days=1)
     paths = {}
-    for ring in ("grant", "token"):
+    for ring in ("grant", "token", "signing"):
         paths[f"keyring_{ring}"] = path = folder / f"{ring}.json"
         path.touch(mode=0o600)
-        path.write_text(ring_text((RingKey("test", os.urandom(32), active),)))
+        path.write_text(ring_text((RingKey("test", fresh_scalar() if ring == "signing" else os.urandom(32), active),)))
     return {name: str(path) for name, path in paths.items()}

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from lanyard.entry.plugin.kubectl import Finished
 from lanyard.entry.plugin.main import plugin
 from lanyard.entry.plugin.options import Outside
+from lanyard.entry.plugin.posting import Reply
 
 NOW = datetime(2026, 11, 25, 9, 20, tzinfo=UTC)
 # As kubectl 1.37.2 prints them.
@@ -47,7 +48,8 @@ class ScriptedKubectl:
 
     def lanyard(self, *arguments: str, **more: Any) -> Result:
         """`kubectl lanyard` with these arguments."""
-        outside = Outside(self, self._browse, lambda: self.now, self._sleep, more.pop("date_of", lambda _: ""))
+        date_of, post = more.pop("date_of", lambda _: ""), more.pop("post", _nobody)
+        outside = Outside(self, self._browse, lambda: self.now, self._sleep, date_of, post)
         runner = CliRunner()
         return runner.invoke(plugin, arguments, obj=outside, prog_name="kubectl lanyard", **more)
 
@@ -57,6 +59,10 @@ class ScriptedKubectl:
 
     def _sleep(self, seconds: float) -> None:
         self.now = self.now.fromtimestamp(self.now.timestamp() + seconds, UTC)
+
+
+def _nobody(*_: Any) -> Reply:
+    raise OSError("nobody answers")
 
 
 def text_of(out: Any) -> str:

@@ -13,6 +13,12 @@ def pem(key: Any) -> str:
     return str(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain).decode("ascii"))
 
 
+def pem_of_public(key: Any) -> str:
+    """The public half of a private key."""
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return str(key.public_key().public_bytes(serialization.Encoding.PEM, form).decode("ascii"))
+
+
 def signing_keys() -> dict[str, tuple[str, dict[str, Any]]]:
     """Private keys as PEM, and the keys that a provider is given, by algorithm."""
     curve = ec.generate_private_key(ec.SECP256R1())

@@ -145,7 +145,7 @@ class Tenant:
 
     # who uses it
 
-    def connect(self, name: str, *, scopes: tuple[str, ...] = (), namespace: str | None = None) -> Object:
+    def connect(self, name: str, *, scopes: tuple[str, ...] = (), namespace: str | None = None, **spec: Any) -> Object:
         """A Connection that fetches a token; other scopes make it fetch another one."""
         place = self.place
         if namespace is not None:
@@ -156,6 +156,7 @@ class Tenant:
             parameters={"token_url": self.oauth.token_url},
             auth={"method": "clientCredentials", "clientId": self.name, "scopes": list(scopes)},
             credentials={"clientSecret": place},
+            **spec,
         )
 
     def hand_on(self, name: str) -> Object:

@@ -18,6 +18,10 @@ ROOMS = ("api", "clients", "connectors", "entry", "flows", "oauth", "rules", "st
 # Where plaintext can be. A module that is added here opens secrets: say in its docstring what for.
 OPENERS = {
     "clients/kubeconfig.py": "our own token, into the Authorization header",
+    "entry/gateway_token.py": "a token that is handed out, into the answer",
+    "entry/plugin/exchange.py": "a ServiceAccount's token, for the gateway; with -o token, what was handed out",
+    "entry/plugin/fitting.py": "a ServiceAccount's token, for what it says",
+    "clients/reviews.py": "a caller's token, into the question whose it is",
     "flows/browsers.py": "a browser's secret, into its sealed cookie",
     "flows/consent.py": "a state, into the provider's address",
     "flows/tally.py": "a token, for its digest in the audit log",
@@ -36,6 +40,7 @@ OPENERS = {
     "sensitive.py": "the type itself",
     "stores/cache.py": "values, to encrypt them",
     "stores/consents.py": "a code and its verifier, or a device code, into the sealed record",
+    "stores/copies.py": "an access token, into the sealed copy",
     "stores/grant_format.py": "tokens, into the document that is sealed",
     "stores/vault_session.py": "a login and a session's token, for the store",
     "stores/vault_wire.py": "a session's token, into the request to the store",

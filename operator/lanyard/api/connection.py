@@ -115,6 +115,11 @@ class SecretTarget(Model):
     type: Annotated[
         str, Field(max_length=253, pattern=r"^(Opaque|servicebinding\.io/[a-z0-9]([-a-z0-9.]*[a-z0-9])?)$")
     ] = Field("Opaque", description="Opaque or servicebinding.io/<type>.")
+    publish: bool = Field(
+        True,
+        description="False publishes no Secret: the token is had by exchange alone, and the product is not asked "
+        "whether it works. For methods that fetch a token.",
+    )
 
 
 class Verify(Model):
@@ -227,6 +232,9 @@ class ConnectionStatus(ObjectStatus):
     account: LongText | None = Field(
         None, description="The account that consented; System until the first consent. Methods with a consent only."
     )
+    client_id: LongText | None = Field(
+        None, description="Client id of this Connection at Lanyard's own token endpoint: its uid. None on links."
+    )
     redirect_uri: Annotated[str, Field(max_length=512)] | None = Field(
         None,
         alias="redirectURI",
@@ -296,6 +304,11 @@ CONNECTION = Kind(
         (
             f"!has(self.spec.linkTo) || !({_NOT_BESIDE_LINK})",
             "beside linkTo give only secret, displayName, description and suspend: the rest is the other Connection's",
+        ),
+        (
+            "!has(self.spec.linkTo) || !has(self.spec.secret) || !has(self.spec.secret.publish) || "
+            "self.spec.secret.publish",
+            "a link publishes a Secret and nothing else: remove secret.publish, or exchange at the other Connection",
         ),
     ),
     description="One account at one external system, and the Secret that carries its live token.",

@@ -32,6 +32,7 @@ from lanyard.api.meta import (
     Kind,
     LongText,
     Model,
+    NamespaceGrant,
     ObjectStatus,
     ShortText,
     cel,
@@ -155,8 +156,32 @@ class Limits(Model):
     concurrent: Annotated[int, Field(ge=1, le=256)] = 16
 
 
+Audience = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[\x21-\x7E]+$")]
+
+
+class MintGrant(Model):
+    """Which namespaces may have Lanyard's own tokens with which audiences and scopes, beside the default audience."""
+
+    namespaces: NamespaceGrant = Field(description="Namespaces, by name or label, whose Connections may have them.")
+    audiences: Annotated[list[Audience], Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "set"})] = (
+        Field([], description="Values of `aud` that may be asked for, byte for byte.")
+    )
+    scopes: Annotated[list[Scope], Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "set"})] = Field(
+        [], description="Scopes that may be asked for; those that begin with PM. open Lanyard's own REST API."
+    )
+
+
 class ConnectorSpec(Model):
-    """How one product authenticates."""
+    """How one product authenticates, or, with `mints`, for whom Lanyard makes tokens of its own."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "has(self.mints) != (has(self.methods) && self.methods.size() > 0)",
+                "give methods, or mints for a connector whose tokens Lanyard makes itself",
+            )
+        )
+    )
 
     display_name: ShortText = ""
     docs_url: Annotated[str, Field(max_length=512)] = Field("", alias="docsURL")
@@ -169,11 +194,16 @@ class ConnectorSpec(Model):
     methods: Annotated[
         list[MethodSpec],
         Field(
-            min_length=1,
             max_length=12,
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
-    ] = Field(description="Ways to authenticate; the first is the default.")
+    ] = Field([], description="Ways to authenticate; the first is the default.")
+    mints: Annotated[list[MintGrant], Field(max_length=64)] | None = Field(
+        None,
+        description="Given, also as an empty list, where Lanyard makes the tokens itself: there is no sign-in, and "
+        "workloads get them by exchange. Without an entry that admits its namespace, a Connection has tokens for its "
+        "default audience and without scopes.",
+    )
 
 
 class ConnectorStatus(ObjectStatus):

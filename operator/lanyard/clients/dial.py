@@ -34,6 +34,7 @@ class AnswerTooLong(Exception):  # noqa: N818 - a verdict, not a fault
     """More bytes came in answer to one request than any good answer takes, framing and interim answers included."""
 
 
+CONNECT_SECONDS = 5.0
 WIRE_LIMIT = 512 * 1024
 # Parsing is not interrupted: thousands of interim answers (1xx) fit into a read of 64 KiB and would hold the loop.
 PIECE = 4096
@@ -147,7 +148,7 @@ class Dialer(httpcore.AsyncNetworkBackend):
         policy: EgressPolicy | None,
         *,
         resolver: Resolver = system_resolver,
-        connect_seconds: float = 5.0,
+        connect_seconds: float = CONNECT_SECONDS,
         may_send: Callable[[], bool] = lambda: True,
     ) -> None:
         self._policy = policy

@@ -19,7 +19,15 @@ from urllib.parse import unquote, urlsplit
 import certifi
 import httpcore
 
-from lanyard.clients.dial import AddressRefused, AnswerTooLong, Dialer, HandshakeFailed, Resolver, system_resolver
+from lanyard.clients.dial import (
+    CONNECT_SECONDS,
+    AddressRefused,
+    AnswerTooLong,
+    Dialer,
+    HandshakeFailed,
+    Resolver,
+    system_resolver,
+)
 from lanyard.clients.egress import EgressPolicy, is_loopback
 from lanyard.clients.proxies import ProxySettings
 from lanyard.errors import ProviderError
@@ -137,8 +145,10 @@ class Outbound:
         proxies: ProxySettings | None = None,
         resolver: Resolver = system_resolver,
         may_send: Callable[[], bool] = lambda: True,
+        connect_seconds: float = CONNECT_SECONDS,
     ) -> None:
         self._policy = policy
+        self._connect_seconds = connect_seconds
         self._may_send = may_send
         self._proxies = proxies or ProxySettings()
         self._resolver = resolver
@@ -211,7 +221,7 @@ class Outbound:
             raise OutboundError(FailureKind.TLS, target.netloc) from None
         # Through a proxy the dialled address is the proxy's, which the platform chose.
         policy = self._policy if guard and not via else None
-        dialer = Dialer(policy, resolver=self._resolver, may_send=self._may_send)
+        dialer = Dialer(policy, resolver=self._resolver, connect_seconds=self._connect_seconds, may_send=self._may_send)
         if not via:
             return _Pool(
                 httpcore.AsyncConnectionPool(

@@ -53,6 +53,10 @@ def findings(spec: ConnectorSpec) -> Iterator[Finding]:
     for name, parameter in spec.parameters.items():
         yield from _parameter(name, parameter)
     yield from url("baseURL", spec.base_url, Scene.of(spec))
+    if (spec.mints is not None) == bool(spec.methods):
+        yield "mints" if spec.methods else "methods", "is one of methods and mints, and exactly one is given"
+    if spec.mints is not None and spec.parameters:
+        yield "parameters", "has no meaning where Lanyard makes the tokens itself"
     seen: set[Method] = set()
     for method in spec.methods:
         where = f"methods[{method.name}]"

@@ -28,12 +28,14 @@ _T = TypeVar("_T", bound=BaseModel)
 
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # What changes nothing about a token must not make anyone fetch one: prose, what is asked before there is a token or
-# after it, and what decides when it is renewed. A follow-up stays: what it captures is published beside the token.
+# after it, what decides when it is renewed, and who may be given one by exchange. A follow-up stays: what it captures
+# is published beside the token.
 _ASIDE: Any = {
     "display_name": True,
     "docs_url": True,
     "former_hosts": True,
     "limits": True,
+    "mints": True,
     "parameters": {"__all__": {"description", "example"}},
     "methods": {
         "__all__": {

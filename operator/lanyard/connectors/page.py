@@ -62,6 +62,9 @@ _FACTS = {
     "tokenRequest": "the token request",
     "verification": "the verification",
 }
+_MINTS = """
+No method and no credentials: Lanyard makes these tokens itself, and workloads get them by exchange. Each Connection has
+the audience `<issuer>/<namespace>`; others, and any scope, are listed by the platform in a `Connector` object."""
 _ROTATION = {
     "fixed": "refresh token fixed",
     "rotates": "refresh token rotating",
@@ -103,6 +106,8 @@ def _section(connector: Connector) -> str:
         lines += [
             f"| `{name}` | {_form(parameter)} | {_about(parameter)} |" for name, parameter in spec.parameters.items()
         ]
+    if spec.mints is not None:
+        return "\n".join([*lines, _MINTS]) + "\n"
     lines.append("\n| method | credentials | what to know |\n|---|---|---|")
     lines += [
         f"| `{method.name}` | {credentials_of(method)} | {_cell(' '.join(_facts(method)))} |" for method in spec.methods

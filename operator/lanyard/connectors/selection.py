@@ -188,6 +188,8 @@ def _learnable(method: MethodSpec, declared: Mapping[str, Parameter]) -> frozens
 
 def _method(spec: ConnectionSpec, connector: Connector) -> MethodSpec:
     offered = connector.spec.methods
+    if not offered:
+        raise SpecError(Reason.SIGN_IN_NOT_OFFERED, connector=connector.name, field="auth")
     wanted = spec.auth.method or offered[0].name
     found = next((method for method in offered if method.name == wanted), None)
     if found is None:

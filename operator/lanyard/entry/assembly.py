@@ -11,19 +11,26 @@ from lanyard.clients.kube import Kube
 from lanyard.connectors.loader import load_catalogue
 from lanyard.entry.settings import SecretAccess, Settings
 from lanyard.flows.acquire import Acquirer
+from lanyard.flows.application import Application
 from lanyard.flows.authorize import Authorizer
 from lanyard.flows.authorize_device import DeviceAuthorizer
 from lanyard.flows.catalogue import Catalogue
 from lanyard.flows.connect import Connect
+from lanyard.flows.copies import Copies
 from lanyard.flows.delete import Deletion
 from lanyard.flows.duty import Confirmer
+from lanyard.flows.federate import Federate
 from lanyard.flows.finalizer import Finalizers
 from lanyard.flows.gather import Gatherer
 from lanyard.flows.gather_link import LinkGatherer
 from lanyard.flows.inspect import Inspect
+from lanyard.flows.issuer_fetch import IssuerFetch
+from lanyard.flows.issuers import Issuers
+from lanyard.flows.last_exchange import LastUses
 from lanyard.flows.limits import HostLimits
 from lanyard.flows.link import Link
 from lanyard.flows.orphans import Orphans
+from lanyard.flows.outlet import Outlet
 from lanyard.flows.pages import Pages
 from lanyard.flows.publish import Publisher
 from lanyard.flows.refresh import Refresher
@@ -38,7 +45,9 @@ from lanyard.rules.schedule import Backoff
 from lanyard.stores.adoption import Adopter
 from lanyard.stores.cache import CredentialCache
 from lanyard.stores.consents import ConsentStore
+from lanyard.stores.copies import CopyStore
 from lanyard.stores.grants import GrantStore
+from lanyard.stores.issuer_keys import IssuerKeyStore
 from lanyard.stores.keyring import Keyring
 from lanyard.stores.vault import VaultReader
 
@@ -57,16 +66,24 @@ class Consents:
 
 @dataclass(frozen=True, slots=True)
 class Flows:
-    """One of each. The last three are None where consents are not set up."""
+    """One of each. Authorizer, grants, orphans and copies are None where consents are not set up, issuers where there
+    is no gateway.
+    """
 
+    catalogue: Catalogue
     connect: Connect
+    application: Application
     link: Link
     verify: Verify
     inspect: Inspect
     deletion: Deletion
+    federate: Federate
+    uses: LastUses
     authorizer: Authorizer | None
     grants: GrantStore | None
     orphans: Orphans | None
+    issuers: Issuers | None
+    copies: Copies | None
 
 
 def assemble(
@@ -80,9 +97,10 @@ def assemble(
     cache: CredentialCache,
     consents: Consents | None,
     clock: Callable[[], datetime],
+    to_issuers: Outbound | None = None,
 ) -> Flows:
     pace = Backoff(settings.retry_first, settings.retry_longest, settings.retry_configuration)
-    catalogue = Catalogue(load_catalogue(), world)
+    catalogue = Catalogue(load_catalogue(), world, issuer=settings.gateway_url)
     resolver = Resolver(
         kube=kube,
         world=world,
@@ -102,11 +120,20 @@ def assemble(
         clock=clock,
     )
     pages = Pages(settings.gateway_url)
-    refresher, authorizer, grants, orphans, finalizers = None, None, None, None, Finalizers(kube)
+    refresher, authorizer, grants, orphans, copies, finalizers = None, None, None, None, None, Finalizers(kube)
     if consents is not None:
         grants = GrantStore(kube, settings.system_namespace, consents.grant_ring, consents.install)
         orphans = Orphans(
             world=world, grants=grants, namespaces=settings.namespaces, after=settings.orphan_after, clock=clock
+        )
+        copies = Copies(
+            kube=kube,
+            world=world,
+            catalogue=catalogue,
+            store=CopyStore(kube, settings.exchange_namespace, consents.token_ring, consents.install),
+            tally=tally,
+            pace=pace,
+            clock=clock,
         )
         refresher = Refresher(
             world=world,
@@ -159,12 +186,13 @@ def assemble(
         pause=settings.retry_first,
         clock=clock,
     )
+    outlet = Outlet(publisher, copies, world)
     connect = Connect(
         world=world,
         gatherer=Gatherer(
             world=world,
             catalogue=catalogue,
-            publisher=publisher,
+            outlet=outlet,
             pace=pace,
             clock=clock,
             takes_consents=consents is not None,
@@ -173,11 +201,20 @@ def assemble(
         refresher=refresher,
         pages=pages,
         confirmer=Confirmer(kube, world),
-        publisher=publisher,
+        outlet=outlet,
         reporter=reporter,
         tally=tally,
         pace=pace,
         clock=clock,
+    )
+    application = Application(
+        world=world,
+        catalogue=catalogue,
+        publisher=publisher,
+        reporter=reporter,
+        pace=pace,
+        clock=clock,
+        issuer=settings.gateway_url,
     )
     link = Link(
         kube=kube,
@@ -201,4 +238,33 @@ def assemble(
         clock=clock,
     )
     inspect = Inspect(world=world, catalogue=catalogue, resolver=resolver, reporter=reporter, pace=pace, clock=clock)
-    return Flows(connect, link, verify, inspect, deletion, authorizer, grants, orphans)
+    uses = LastUses(world, kube, settings.exchange_namespace, settings.last_exchange_interval)
+    federate = Federate(world=world, catalogue=catalogue, uses=uses, reporter=reporter, tally=tally, clock=clock)
+    issuers = None
+    if to_issuers is not None:
+        issuers = Issuers(
+            world=world,
+            fetch=IssuerFetch(to_issuers, kube, clock),
+            store=IssuerKeyStore(kube, settings.exchange_namespace),
+            limits=limits,
+            tally=tally,
+            refresh=settings.issuer_refresh,
+            life=settings.issuer_keys_life,
+            clock=clock,
+        )
+    return Flows(
+        catalogue=catalogue,
+        connect=connect,
+        application=application,
+        link=link,
+        verify=verify,
+        inspect=inspect,
+        deletion=deletion,
+        federate=federate,
+        uses=uses,
+        authorizer=authorizer,
+        grants=grants,
+        orphans=orphans,
+        issuers=issuers,
+        copies=copies,
+    )

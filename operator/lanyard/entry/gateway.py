@@ -1,7 +1,7 @@
-"""Put the gateway together, run it, take it apart. It faces the internet: stateless, and any number of them may run.
+"""Run the gateway, and take it apart. It faces the internet: stateless, and any number of them may run.
 
-It reads Connections and Connectors, and the Secrets of one namespace. It holds no client secret and no token of a
-provider, and speaks to no provider. When it has not heard of the cluster for a while it answers nothing.
+It reads Connections, FederatedCredentials and Connectors, and the Secrets of one namespace. It holds no client secret
+and no refresh token, and speaks to no provider. When it has not heard of the cluster for a while it answers nothing.
 """
 
 import asyncio
@@ -13,24 +13,17 @@ from typing import Any
 
 from aiohttp import web
 
-from lanyard.api.meta import API_VERSION, CONSENT_LABEL
 from lanyard.clients.kube import Kube
 from lanyard.clients.reflector import Reflector
-from lanyard.connectors.loader import load_catalogue
-from lanyard.entry.gateway_routes import GatewayRoutes
+from lanyard.entry.gateway_assembly import GatewayRings, assemble_gateway
 from lanyard.entry.identity import kube_config
 from lanyard.entry.life import Life
 from lanyard.entry.settings import Settings, SettingsError
-from lanyard.flows.catalogue import Catalogue
-from lanyard.flows.consent import ConsentFlow
-from lanyard.flows.tidy import ConsentTidy
-from lanyard.flows.view import ConnectionMirror, ConnectorMirror, View
-from lanyard.stores.consents import ConsentStore
 from lanyard.stores.keyring_file import KeyringFile
+from lanyard.stores.signing import SigningFile
 
 _log = logging.getLogger(__name__)
 
-TIDY_SECONDS = 60.0
 LOOK_SECONDS = 1.0
 
 
@@ -49,8 +42,11 @@ class Gateway:
         self._settings = settings
         self._config = kube_config(settings)
         self._tls = _tls(settings)
-        self._ring = KeyringFile(settings.keyring_token, "token")
-        self._view = View()
+        signing = settings.keyring_signing
+        self._rings = GatewayRings(
+            token=KeyringFile(settings.keyring_token, "token"),
+            signing=SigningFile(signing, clock=_now) if signing is not None else None,
+        )
         self._reflectors: list[Reflector[Any]] = []
         self._life = Life()
         self.port = 0
@@ -71,9 +67,9 @@ class Gateway:
         self._life.end_on_signals()
         async with AsyncExitStack() as stack:
             kube = await stack.enter_async_context(Kube(self._config))
-            tidy = ConsentTidy(kube, self._settings.exchange_namespace, _now)
-            self._reflectors = self._mirrors(kube, tidy)
-            runner = web.AppRunner(self._routes(kube).app(), access_log=None, keepalive_timeout=30.0)
+            parts = assemble_gateway(self._settings, kube=kube, rings=self._rings, live=self.is_live, clock=_now)
+            self._reflectors = parts.reflectors
+            runner = web.AppRunner(parts.app, access_log=None, keepalive_timeout=30.0)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             site = web.TCPSite(
@@ -82,16 +78,15 @@ class Gateway:
             await site.start()
             self.port = runner.addresses[0][1]
             _log.info("started", extra={"gateway_port": self.port, "namespaces": self._settings.namespaces})
-            parts = [self._life.keep(one.run(), "mirror") for one in self._reflectors]
-            parts += [
-                self._life.keep(self._tell_when_ready(), "readiness"),
-                self._life.keep(tidy.run(TIDY_SECONDS), "tidy"),
-            ]
+            running = [self._life.keep(one.run(), "mirror") for one in self._reflectors]
+            running.append(self._life.keep(self._tell_when_ready(), "readiness"))
+            running += [self._life.keep(work, name) for name, work in parts.chores]
             await self._life.lasts()
             _log.info("stopping")
-            for part in parts:
-                part.cancel()
-            await asyncio.gather(*parts, return_exceptions=True)
+            for one in running:
+                one.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            await parts.last_use.flush()
         _log.info("stopped")
 
     async def _tell_when_ready(self) -> None:
@@ -103,39 +98,6 @@ class Gateway:
                 _log.info("ready") if now else _log.warning("not ready: the cluster was not heard of")
                 was = now
             await asyncio.sleep(LOOK_SECONDS)
-
-    def _mirrors(self, kube: Kube, tidy: ConsentTidy) -> list[Reflector[Any]]:
-        group = f"/apis/{API_VERSION}"
-        secrets = f"/api/v1/namespaces/{self._settings.exchange_namespace}/secrets"
-        found: list[Reflector[Any]] = [
-            Reflector(kube, f"{group}/connectors", ConnectorMirror(self._view.world), metadata_only=False),
-            Reflector(kube, secrets, tidy, selector=CONSENT_LABEL),
-        ]
-        for namespace in self._settings.namespaces or ("",):
-            path = f"{group}/namespaces/{namespace}/connections" if namespace else f"{group}/connections"
-            found.append(Reflector(kube, path, ConnectionMirror(self._view, namespace), metadata_only=False))
-        return found
-
-    def _routes(self, kube: Kube) -> GatewayRoutes:
-        settings = self._settings
-        flow = ConsentFlow(
-            kube=kube,
-            view=self._view,
-            catalogue=Catalogue(load_catalogue(), self._view.world),
-            store=ConsentStore(kube, settings.exchange_namespace, self._ring.current),
-            clock=_now,
-            gateway_url=settings.gateway_url,
-            exchange_namespace=settings.exchange_namespace,
-        )
-        return GatewayRoutes(
-            flow=flow,
-            keyring=self._ring.current,
-            clock=_now,
-            live=self.is_live,
-            proxies=settings.gateway_proxies,
-            per_address=settings.gateway_requests_per_minute,
-            per_browser=settings.gateway_browser_requests_per_minute,
-        )
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

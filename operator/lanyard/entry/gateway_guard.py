@@ -4,7 +4,7 @@ import ipaddress
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -38,11 +38,16 @@ _ALWAYS = {"/healthz", "/readyz", STYLE_PATH, ICON_PATH}
 
 
 class Limiter:
-    """A bucket for each asker: `per_minute` on average, a third of that at once. The oldest asker is forgotten."""
+    """A bucket for each asker: `per_minute` on average, and at once `burst`, else a third of that.
 
-    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+    The oldest asker is forgotten.
+    """
+
+    def __init__(
+        self, per_minute: float, clock: Callable[[], float] = time.monotonic, *, burst: int | None = None
+    ) -> None:
         self._rate = per_minute / 60.0
-        self._burst = max(per_minute / 3.0, 1.0)
+        self._burst = max(per_minute / 3.0, 1.0) if burst is None else float(burst)
         self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
@@ -83,11 +88,22 @@ def _address(text: str) -> Address | None:
     return address
 
 
-def guard(limiter: Limiter, proxies: Sequence[Network], live: Callable[[], bool]) -> Middleware:
-    """Outermost: every answer passes here, whatever made it. `live` says whether the mirrors are fresh."""
+def guard(
+    limiter: Limiter,
+    proxies: Sequence[Network],
+    live: Callable[[], bool],
+    *,
+    is_for_machines: Callable[[str], bool],
+    machines: Callable[[web.Request, Handler], Awaitable[web.StreamResponse]],
+) -> Middleware:
+    """Outermost: every answer passes here, whatever made it. `live` says whether the mirrors are fresh; `machines`
+    answers where programs ask, which is told by the path.
+    """
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if is_for_machines(request.path):
+            return await machines(request, handler)
         began = time.monotonic()
         answer = await _answer(request, handler, limiter, proxies, live)
         for name, value in _HEADERS.items():

@@ -2,12 +2,12 @@
 
 import math
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from aiohttp import web
 
-from lanyard.entry.gateway_guard import Limiter, Network, guard, page_response
+from lanyard.entry.gateway_guard import Limiter, page_response
 from lanyard.entry.pages.consent import approved_page, code_page, ended_page, path_of, unapproved_page, underway_page
 from lanyard.entry.pages.layout import ICON, ICON_PATH, STYLE, STYLE_PATH, Page
 from lanyard.entry.pages.troubles import busy_page, trouble_page
@@ -20,7 +20,8 @@ from lanyard.stores.keyring import Keyring
 COOKIE = "__Host-lanyard-consent"
 # Longer than a consent lives, so that a late browser is told that it is late and not that it is another one.
 COOKIE_SECONDS = 3600
-_LARGEST_BODY = 4096
+LARGEST_BODY = 4096
+"""Of a form that a browser sends."""
 _LONGEST_QUERY = 8192
 _NAME = r"[a-z0-9][-a-z0-9.]{0,252}"
 _ENTITLED = {"same-origin", "none"}
@@ -41,23 +42,15 @@ class GatewayRoutes:
         keyring: Callable[[], Keyring],
         clock: Callable[[], datetime],
         live: Callable[[], bool],
-        proxies: Sequence[Network],
-        per_address: int,
         per_browser: int,
     ) -> None:
         self._flow = flow
         self._keyring = keyring
         self._clock = clock
         self._live = live
-        self._proxies = proxies
-        self._addresses = Limiter(per_address)
         self._browsers = Limiter(per_browser)
 
-    def app(self) -> web.Application:
-        app = web.Application(
-            middlewares=[guard(self._addresses, self._proxies, self._live)],
-            client_max_size=_LARGEST_BODY,
-        )
+    def add_to(self, app: web.Application) -> None:
         place = f"/connect/{{namespace:{_NAME}}}/{{name:{_NAME}}}"
         app.router.add_get(place, self._look, allow_head=False)
         app.router.add_post(place, self._start)
@@ -67,7 +60,6 @@ class GatewayRoutes:
             app.router.add_get(path, _asset(kind, content))
         app.router.add_get("/healthz", _healthy)
         app.router.add_get("/readyz", self._ready)
-        return app
 
     async def _look(self, request: web.Request) -> web.StreamResponse:
         namespace, name = request.match_info["namespace"], request.match_info["name"]

@@ -22,6 +22,7 @@ from lanyard.flows import keyrings
 from lanyard.flows.keyrings import KeyringCommandError, NewKey
 from lanyard.stores.ring_format import KEY_BYTES
 from lanyard.stores.rings import Ring, RingStore
+from lanyard.stores.signing import fresh_scalar
 
 Work = Callable[[RingStore, Settings], Awaitable[None]]
 _LINE = "{:<8}{:<24}{:<22}{:<9}{}"
@@ -29,7 +30,7 @@ _LINE = "{:<8}{:<24}{:<22}{:<9}{}"
 
 def init(ring: str, context: str | None) -> None:
     async def work(store: RingStore, _: Settings) -> None:
-        made = await keyrings.init(store, {one: _new_key() for one in _chosen(ring)}, now=_now())
+        made = await keyrings.init(store, {one: _new_key(one) for one in _chosen(ring)}, now=_now())
         for one, new in made.items():
             click.echo(f"ring {one}: {'made' if new else 'there already, left as it is'}")
 
@@ -38,9 +39,10 @@ def init(ring: str, context: str | None) -> None:
 
 def rotate(ring: str, context: str | None) -> None:
     async def add(store: RingStore, one: Ring, settings: Settings) -> None:
-        new = _new_key()
-        since = await keyrings.rotate(store, one, new, now=_now(), activation=settings.key_activation)
-        click.echo(f"ring {one}: key {new.id} seals from {_shown(since)}")
+        new, signs = _new_key(one), one is Ring.SIGNING
+        activation = settings.signing_key_activation if signs else settings.key_activation
+        since = await keyrings.rotate(store, one, new, now=_now(), activation=activation)
+        click.echo(f"ring {one}: key {new.id} {'signs' if signs else 'seals'} from {_shown(since)}")
 
     _run(_each(ring, add), context)
 
@@ -128,8 +130,9 @@ def _end(message: str, status: int) -> None:
     sys.exit(status)
 
 
-def _new_key() -> NewKey:
-    return NewKey(f"{_now():%Y%m%d}-{secrets.token_hex(3)}", secrets.token_bytes(KEY_BYTES))
+def _new_key(ring: Ring) -> NewKey:
+    material = fresh_scalar() if ring is Ring.SIGNING else secrets.token_bytes(KEY_BYTES)
+    return NewKey(f"{_now():%Y%m%d}-{secrets.token_hex(3)}", material)
 
 
 def _now() -> datetime:

@@ -7,14 +7,18 @@ from typing import Any
 import click
 
 _ring_option = click.option(
-    "--ring", type=click.Choice(("grant", "token", "all")), default="all", show_default=True, help="Which ring."
+    "--ring",
+    type=click.Choice(("grant", "token", "signing", "all")),
+    default="all",
+    show_default=True,
+    help="Which ring.",
 )
 _context_option = click.option("--context", help="Context of the kubeconfig; its current one when absent.")
 
 
 @click.group()
 def keys() -> None:
-    """Make, rotate and retire the keys that grants and consents are sealed with."""
+    """Make, rotate and retire the keys that grants and consents are sealed with, and tokens are signed with."""
 
 
 @keys.command()
@@ -27,10 +31,10 @@ def init(ring: str, context: str | None) -> None:
 
 @keys.command()
 @_ring_option
-@click.option("--retire", is_flag=True, help="Take away keys that seal no more and that nothing stored needs.")
+@click.option("--retire", is_flag=True, help="Take away keys that seal or sign no more and that nothing needs.")
 @_context_option
 def rotate(ring: str, retire: bool, context: str | None) -> None:
-    """Add a key that will seal once every process has it; with --retire, take old ones away."""
+    """Add a key that will seal or sign once everybody has it; with --retire, take old ones away."""
     if retire:
         _commands().retire(ring, context)
     else:

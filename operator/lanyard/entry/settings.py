@@ -94,6 +94,14 @@ class Settings(BaseModel):
     )
     keyring_grant: Path | None = Field(None, description="JSON file of the ring `grant`: refresh tokens.")
     keyring_token: Path | None = Field(None, description="JSON file of the ring `token`: consents, shared copies.")
+    keyring_signing: Path | None = Field(
+        None, description="JSON file of the ring `signing`: access tokens of Lanyard's own; for the gateway."
+    )
+    signing_key_activation: Length = Field(
+        timedelta(minutes=45),
+        description="How long `lanyard keys rotate` lets a new signing key be published before it signs: whoever "
+        "checks our tokens may keep the published keys for a quarter of an hour.",
+    )
     key_activation: Length = Field(
         timedelta(minutes=10),
         description="How long `lanyard keys rotate` lets a new key travel to every process before it seals.",
@@ -109,8 +117,21 @@ class Settings(BaseModel):
     orphan_after: Length = Field(
         timedelta(days=7), description="How long a stored grant is kept whose Connection is missing."
     )
+    last_exchange_interval: Length = Field(
+        timedelta(hours=1), description="How often a federated credential's last use is told in its status, at most."
+    )
     code_lifetime: Length = Field(
         timedelta(seconds=60), description="How old the provider's answer to a consent may be when it is used."
+    )
+    issuer_refresh: Length = Field(
+        timedelta(minutes=10), description="How often issuers' keys are fetched; more often where an issuer says so."
+    )
+    issuer_keys_life: Length = Field(
+        timedelta(hours=24), description="How old an issuer's keys may be while newer ones cannot be fetched."
+    )
+    issuer_refetch_pause: Length = Field(
+        timedelta(seconds=30),
+        description="Time between two fetches of one issuer's keys for a key id that nobody knows.",
     )
     gateway_address: str = Field("0.0.0.0", description="Address the gateway listens on.")  # noqa: S104 - a pod's port
     gateway_port: int = Field(8443, ge=0, le=65535, description="Port the gateway listens on; 0 picks a free one.")
@@ -121,6 +142,29 @@ class Settings(BaseModel):
     gateway_browser_requests_per_minute: int = Field(
         90, ge=1, description="Requests of one browser during a consent; more get 429."
     )
+    token_lifetime: Length = Field(
+        timedelta(hours=1), le=timedelta(hours=1), description="How long access tokens of Lanyard's own live."
+    )
+    exchange_client_requests_per_minute: int = Field(
+        4_800, ge=1, description="Exchanges of one client whose JWT was good; more get 429."
+    )
+    exchange_namespace_requests_per_minute: int = Field(
+        24_000, ge=1, description="Exchanges of all clients of one namespace; more get 429."
+    )
+    exchange_address_requests_per_minute: int = Field(
+        6_000, ge=1, description="Requests of one client address to addresses that programs call; more get 429."
+    )
+    last_use_interval: Length = Field(
+        timedelta(minutes=1), description="How often a gateway writes down which credentials were used."
+    )
+    rest_api: bool = Field(
+        False, description="Serve the REST API for federated credentials; the chart gives the rights that it needs."
+    )
+    rest_api_reads: int = Field(
+        300, ge=1, description="Reads of one namespace over the REST API within 5 minutes; more get 429."
+    )
+    rest_api_creations: int = Field(24_000, ge=1, description="Creations likewise.")
+    rest_api_changes: int = Field(160, ge=1, description="Replacements and deletions likewise.")
     watch_silence: Length = Field(
         timedelta(seconds=120), description="The gateway answers nothing after so long without word of the cluster."
     )

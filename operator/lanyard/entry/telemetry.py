@@ -100,7 +100,15 @@ class ObjectCollector(Collector):
                 when = moment(status.get(field))
                 if when is not None:
                     family.add_metric((key.namespace, key.name), when.timestamp())
-        yield from (condition, expires, upcoming)
+        fetched = GaugeMetricFamily(
+            "lanyard_issuer_keys_fetched_timestamp_seconds",
+            "When an issuer said last which keys it has.",
+            labels=("issuer", "key_set"),
+        )
+        for stored in list(self._world.issuer_sets.values()):
+            seen = max(self._world.issuer_fetches.get(stored.name, stored.fetched_at), stored.fetched_at)
+            fetched.add_metric((stored.issuer, stored.name), seen.timestamp())
+        yield from (condition, expires, upcoming, fetched)
         for name, (text, label_names, counts) in self._tally.families().items():
             counter = CounterMetricFamily(name, text, labels=label_names)
             for values, count in list(counts.items()):

@@ -6,41 +6,57 @@ finishes, the Lease is given back, then the rest.
 
 import asyncio
 import logging
-import os
 import socket
 import time
 import uuid
-from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from lanyard.api.meta import CONNECTION_UID_LABEL, CONSENT_LABEL, GRANT_LABEL, READABLE_LABEL
-from lanyard.clients.egress import EgressPolicy
-from lanyard.clients.http import Outbound
+from lanyard.api.meta import (
+    CONNECTION_UID_LABEL,
+    CONSENT_LABEL,
+    COPY_LABEL,
+    GRANT_LABEL,
+    ISSUER_KEYS_LABEL,
+    LAST_USE_LABEL,
+    READABLE_LABEL,
+)
 from lanyard.clients.kube import Kube
-from lanyard.clients.proxies import ProxySettings
 from lanyard.clients.reflector import Reflector
 from lanyard.entry.assembly import Consents, Flows, assemble
 from lanyard.entry.identity import kube_config
 from lanyard.entry.life import Life
-from lanyard.entry.settings import SecretAccess, Settings, SettingsError
+from lanyard.entry.outbound import outbound_of
+from lanyard.entry.settings import SecretAccess, Settings
 from lanyard.entry.telemetry import HealthServer, ObjectCollector
 from lanyard.entry.watch import Watcher
 from lanyard.errors import KubernetesError, SteppedBackError
+from lanyard.flows.application import Application
+from lanyard.flows.connect import Connect
 from lanyard.flows.duty import QueueDuty, all_kept
 from lanyard.flows.inputs import link_target, sources_of
+from lanyard.flows.issuer_fetch import CONNECT_SECONDS as ISSUER_CONNECT_SECONDS
 from lanyard.flows.keys import Key, What
 from lanyard.flows.lease import Leadership
 from lanyard.flows.limits import HostLimits
-from lanyard.flows.mirrors import Namespaces, OpenConsents, PublishedSecrets, ReadableSecrets, StoredGrants
+from lanyard.flows.link import Link
+from lanyard.flows.mirrors import (
+    KeptCopies,
+    Namespaces,
+    OpenConsents,
+    PublishedSecrets,
+    ReadableSecrets,
+    StoredGrants,
+    StoredKeySets,
+)
 from lanyard.flows.queue import WorkQueue
 from lanyard.flows.reseal import keep_encrypted
 from lanyard.flows.sweep import sweep
 from lanyard.flows.tally import Tally
-from lanyard.flows.world import World
+from lanyard.flows.world import Record, World
 from lanyard.rules.consent import FOR_THE_OPERATOR
 from lanyard.rules.lease import Pace
 from lanyard.stores.cache import CredentialCache
@@ -67,7 +83,10 @@ class Operator:
         # Its renewals wait for no other call.
         self._lease_kube = Kube(self._config, connections=1, deadline=settings.lease_renew.total_seconds())
         self._leadership = _leadership(settings, self._lease_kube)
-        self._outbound = _outbound(settings, self._leadership.holds)
+        self._outbound = outbound_of(settings, may_send=self._leadership.holds)
+        self._to_issuers = outbound_of(
+            settings, may_send=self._leadership.holds, connect_seconds=ISSUER_CONNECT_SECONDS
+        )
         self._life = Life()
         self._sweep_wanted = asyncio.Event()
         self._listed = False
@@ -108,19 +127,21 @@ class Operator:
             kube = Kube(self._config, may_overwrite=self._leadership.holds)
             for client in (kube, self._lease_kube):
                 await stack.enter_async_context(client)
-            outbound = await stack.enter_async_context(self._outbound)
+            for outbound in (self._outbound, self._to_issuers):
+                await stack.enter_async_context(outbound)
             await self.health.start(self._settings.health_address, self._settings.health_port)
             stack.push_async_callback(self.health.stop)
             self._flows = assemble(
                 self._settings,
                 world=self._world,
                 kube=kube,
-                outbound=outbound,
+                outbound=self._outbound,
                 limits=self._limits,
                 tally=self._tally,
                 cache=self._cache,
                 consents=await self._consents(kube),
                 clock=_now,
+                to_issuers=self._to_issuers if self._settings.gateway_url else None,
             )
             for ring in self._rings.values():
                 ring.look()
@@ -179,12 +200,19 @@ class Operator:
                 Reflector(kube, path, PublishedSecrets(self._world, namespace), selector=published),
             ]
         reflectors.append(Reflector(kube, "/api/v1/namespaces", Namespaces(self._world)))
+        shared = f"/api/v1/namespaces/{self._settings.exchange_namespace}/secrets"
+        uses = f"{LAST_USE_LABEL}=true"
+        reflectors.append(Reflector(kube, shared, self._flows.uses, selector=uses, metadata_only=False))
+        if self._settings.gateway_url:
+            reflectors.append(Reflector(kube, shared, StoredKeySets(self._world), selector=ISSUER_KEYS_LABEL))
         if self._takes_consents:
             state = f"/api/v1/namespaces/{self._settings.system_namespace}/secrets"
             reflectors.append(Reflector(kube, state, StoredGrants(self._world), selector=GRANT_LABEL))
-            shared = f"/api/v1/namespaces/{self._settings.exchange_namespace}/secrets"
             open_phases = f"{CONSENT_LABEL} in ({','.join(phase.value for phase in FOR_THE_OPERATOR)})"
             reflectors.append(Reflector(kube, shared, OpenConsents(self._world), selector=open_phases))
+            if self._flows.copies is not None:
+                ours = f"{COPY_LABEL}={self._flows.copies.install}"
+                reflectors.append(Reflector(kube, shared, KeptCopies(self._world), selector=ours))
         self._synced = [reflector.synced for reflector in reflectors]
         return [reflector.run() for reflector in reflectors]
 
@@ -210,6 +238,8 @@ class Operator:
             self._limits.tidy(_now())
             if self._flows.orphans is not None and self._leadership.holds():
                 await self._flows.orphans.look()
+            if self._leadership.holds():
+                await self._flows.uses.tidy(_now())
             with suppress(TimeoutError):
                 async with asyncio.timeout(interval):
                     await self._sweep_wanted.wait()
@@ -247,20 +277,26 @@ class Operator:
                     await flows.authorizer.reconcile(key, self._queue)
                 self._limits.settle(key)
             elif key in self._world.leaving:
+                await self._copy(key)
                 await flows.deletion.reconcile(key, self._queue)
             elif key.what is What.CONNECTION:
                 await self._reconcile(key)
+            elif key.what is What.CREDENTIAL:
+                await flows.federate.reconcile(key, self._queue)
+            elif key.what is What.ISSUER:
+                if flows.issuers is not None:
+                    await flows.issuers.reconcile(key, self._queue)
+                self._limits.settle(key)
             else:
                 await flows.inspect.reconcile(key, self._queue)
         except SteppedBackError:
             self._duty.step_back(key)
 
     async def _reconcile(self, key: Key) -> None:
-        record = self._world.get(key)
-        is_link = record is not None and link_target(record) is not None
-        flow = self._flows.link if is_link else self._flows.connect
+        flow = self._flow_of(self._world.get(key))
         try:
             await flow.reconcile(key, self._queue)
+            await self._copy(key)
             await self._flows.verify.reconcile(key, self._queue)
         except SteppedBackError:
             raise
@@ -270,6 +306,18 @@ class Operator:
             await flow.confess(key, type(error).__name__, self._queue)
         finally:
             self._limits.settle(key)
+
+    async def _copy(self, key: Key) -> None:
+        if self._flows.copies is not None:
+            await self._flows.copies.reconcile(key, self._queue)
+
+    def _flow_of(self, record: Record | None) -> Connect | Application | Link:
+        """A link publishes what another one has; of what Lanyard makes itself nothing is published at all."""
+        if record is not None and link_target(record) is not None:
+            return self._flows.link
+        if record is not None and self._flows.catalogue.mints(record):
+            return self._flows.application
+        return self._flows.connect
 
     def _gauges(self) -> dict[str, tuple[str, float]]:
         return {
@@ -300,17 +348,3 @@ def _leadership(settings: Settings, kube: Kube) -> Leadership:
     # Two processes of one pod, one after the other, are two.
     me = f"{socket.gethostname()}_{uuid.uuid4()}"
     return Leadership(kube, settings.exchange_namespace, me, pace)
-
-
-def _outbound(settings: Settings, may_send: Callable[[], bool]) -> Outbound:
-    policy = EgressPolicy(
-        allowed_networks=settings.egress_allowed_networks,
-        allowed_hosts=settings.egress_allowed_hosts,
-        allow_loopback_http=settings.allow_loopback_http,
-    )
-    try:
-        ca_bundle = settings.ca_bundle.read_text() if settings.ca_bundle is not None else None
-    except OSError as error:
-        raise SettingsError(f"LANYARD_CA_BUNDLE: the file cannot be read ({type(error).__name__})") from None
-    proxies = ProxySettings.from_environment(os.environ)
-    return Outbound(policy, ca_bundle=ca_bundle, proxies=proxies, may_send=may_send)

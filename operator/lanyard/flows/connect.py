@@ -17,12 +17,14 @@ from datetime import datetime
 from lanyard.api.connection import GRANT_METHODS
 from lanyard.errors import KubernetesError, LanyardError, SteppedBackError, unavailable
 from lanyard.flows.acquire import Acquired, Acquirer
+from lanyard.flows.copies import is_unpublished
 from lanyard.flows.duty import Confirmer
 from lanyard.flows.gather import Gathered, Gatherer, Memory
 from lanyard.flows.inputs import digest_of
 from lanyard.flows.keys import Key
+from lanyard.flows.outlet import Outlet
 from lanyard.flows.pages import Pages
-from lanyard.flows.publish import Publisher, Target
+from lanyard.flows.publish import Target
 from lanyard.flows.queue import WorkQueue
 from lanyard.flows.refresh import Refresher, Wish
 from lanyard.flows.report import Reporter
@@ -57,7 +59,7 @@ class Connect:
         refresher: Refresher | None,
         pages: Pages,
         confirmer: Confirmer,
-        publisher: Publisher,
+        outlet: Outlet,
         reporter: Reporter,
         tally: Tally,
         pace: Backoff,
@@ -69,7 +71,7 @@ class Connect:
         self._refresher = refresher
         self._pages = pages
         self._confirmer = confirmer
-        self._publisher = publisher
+        self._outlet = outlet
         self._reporter = reporter
         self._tally = tally
         self._pace = pace
@@ -119,7 +121,8 @@ class Connect:
     async def _confirm(self, record: Record, memory: Memory, target: Target, queue: WorkQueue) -> None:
         """Another process was at work until a moment ago: look before a request is spent, and decide anew."""
         try:
-            await self._confirmer.confirm(record, target.name)
+            await self._outlet.confirm(record, target)
+            await self._confirmer.confirm(record, target.name if target.publish else "")
         except KubernetesError as error:
             memory.unconfirmed += 1
             again = retry_at(unavailable(error), memory.unconfirmed, self._clock(), record.uid, self._pace)
@@ -175,15 +178,16 @@ class Connect:
             return None
         former = record.parsed_status().get("binding", {}).get("name")
         try:
-            memory.written = await self._publisher.publish(record, target, acquired.content, former, memory.written)
+            memory.written = await self._outlet.publish(record, target, acquired.content, former, memory.written)
         except LanyardError:
             if acquired.window is None:
                 # Only what was issued is kept; what can be read again is read again, under the admission of then.
                 memory.received = None
             raise
         memory.intact_version = memory.written.version.version
-        self._tally.count("lanyard_publications", "written")
-        audit("publish", "written", object_name=str(record.key), uid=record.uid, secret=target.name)
+        if target.publish:
+            self._tally.count("lanyard_publications", "written")
+            audit("publish", "written", object_name=str(record.key), uid=record.uid, secret=target.name)
         memory.received = None
         return acquired
 
@@ -249,6 +253,8 @@ class Connect:
             inputs_digest=previous.get("inputsDigest", ""),
             failed_attempts=attempts,
             next_at=next_at,
+            client_id=record.uid,
+            exchange_only=is_unpublished(record),
         )
         status, verdicts = connection_status(previous, view, now)
         queue.at(key, next_at)
@@ -272,6 +278,8 @@ class Connect:
             failed_attempts=facts.failed_attempts,
             next_at=facts.next_refresh_at,
             consented=self._consented(record, gathered, result),
+            client_id=record.uid,
+            exchange_only=not gathered.target.publish,
         )
         if result.failure is not None:
             attempts = facts.failed_attempts + 1 if facts.attempted_digest == gathered.facts.inputs_digest else 1

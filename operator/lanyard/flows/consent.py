@@ -214,7 +214,8 @@ class ConsentFlow:
             if spec.link_to is not None:
                 raise ConsentRefusedError(Trouble.LINK, seen.owner)
             connector = self._catalogue.find(spec.connector)
-            method = spec.auth.method or connector.spec.methods[0].name
+            offered = [one.name for one in connector.spec.methods]
+            method = spec.auth.method or next(iter(offered), None)
             if method not in GRANT_METHODS:
                 raise ConsentRefusedError(Trouble.OTHER_METHOD, seen.owner)
             if spec.suspend:

@@ -39,17 +39,19 @@ class QueueDuty:
     def wake(self, key: Key) -> None:
         """Keys that nobody may work on are not kept: a term begins with all there are."""
         if self._in_term:
-            # A code lives a minute, and somebody sits before the page.
-            self._queue.add(key, first=key.what is What.CONSENT)
+            # A code lives a minute, and somebody sits before the page; a request waits two seconds for newer keys.
+            self._queue.add(key, first=key.what in {What.CONSENT, What.ISSUER})
 
     def begin(self, *, unbroken: bool) -> None:
         self._world.lead(unbroken=unbroken)
         self._in_term = self._leads = True
-        for key in (*self._world.consents, *self._world.leaving):
+        for key in (*self._world.consents, *self._world.leaving, *self._world.copies):
             self._queue.add(key)
         for kind in ORDER:
             for key in self._world.objects[What(kind.name)]:
                 self._queue.add(key)
+        for key in self._world.key_sets():
+            self._queue.add(key)
         self._turn()
 
     def pause(self) -> None:

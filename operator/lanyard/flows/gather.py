@@ -19,13 +19,15 @@ from lanyard.errors import LanyardError, SpecError
 from lanyard.flows.acquire import Acquired
 from lanyard.flows.catalogue import Catalogue
 from lanyard.flows.inputs import Input, digest_of, inputs_of
-from lanyard.flows.publish import Publisher, Target, Written
+from lanyard.flows.outlet import Outlet
+from lanyard.flows.publish import Target, Written
 from lanyard.flows.published import is_intact
 from lanyard.flows.world import Record, World
 from lanyard.reasons import Condition, Reason
 from lanyard.rules.lifecycle import Facts, PublishedFacts
 from lanyard.rules.schedule import Backoff, Repairs
 from lanyard.rules.status import counted, moment
+from lanyard.stores import copies
 from lanyard.stores.grants import ending_of
 
 OUTCOMES = frozenset(
@@ -80,7 +82,7 @@ class Gatherer:
         *,
         world: World,
         catalogue: Catalogue,
-        publisher: Publisher,
+        outlet: Outlet,
         pace: Backoff,
         clock: Callable[[], datetime],
         takes_consents: bool,
@@ -88,7 +90,7 @@ class Gatherer:
         self._world = world
         self._catalogue = catalogue
         self._takes_consents = takes_consents
-        self._publisher = publisher
+        self._outlet = outlet
         self._pace = pace
         self._clock = clock
 
@@ -96,7 +98,7 @@ class Gatherer:
         """LanyardError when our own Secret cannot be looked at."""
         text, generation = record.spec, record.generation
         spec, connector, plan, problem = self._understand(record)
-        target = Target(secret_name(record.key.name, spec), spec.secret.type) if spec is not None else Target("", "")
+        target = _target(record, spec)
         is_granted = plan is not None and plan.method.name in GRANT_METHODS
         inputs = inputs_of(record.key.namespace, spec, connector, self._world) if spec is not None else ()
         grant = self._world.grant_of(record.key, record.uid) if is_granted else None
@@ -104,8 +106,8 @@ class Gatherer:
             inputs = (*inputs, Input("grant", grant.consented))
         status = record.parsed_status()
         awaiting, ended = self._awaiting(record, status) if is_granted else (None, False)
-        published = self._publisher.standing(record, target, memory.written)
-        intact = published is not None and await is_intact(self._publisher, record, memory, target, published.version)
+        published = self._outlet.standing(record, target, memory.written)
+        intact = published is not None and await is_intact(self._outlet, record, memory, target, published.version)
         for one in inputs:
             if one.told:
                 memory.read.pop(one.name, None)
@@ -154,6 +156,10 @@ class Gatherer:
         plan = plan_for(spec, connector)
         if plan.method.name in GRANT_METHODS and not self._takes_consents:
             raise SpecError(Reason.CONSENT_NOT_SET_UP, method=plan.method.name)
+        if not spec.secret.publish and not plan.needs_token:
+            raise SpecError(Reason.NOTHING_TO_EXCHANGE, method=plan.method.name)
+        if not spec.secret.publish and not self._outlet.copies_tokens:
+            raise SpecError(Reason.EXCHANGE_NOT_SET_UP)
         return plan
 
     def _awaiting(self, record: Record, status: dict[str, Any]) -> tuple[LanyardError | None, bool]:
@@ -172,6 +178,14 @@ class Gatherer:
         # What exactly failed is said by the condition, which is carried along.
         error = LanyardError(Reason(before), why="told before") if before in OUTCOMES else None
         return error or LanyardError(Reason.AUTHORIZATION_REQUIRED), False
+
+
+def _target(record: Record, spec: ConnectionSpec | None) -> Target:
+    if spec is None:
+        return Target("", "")
+    if not spec.secret.publish:
+        return Target(copies.secret_name(record.uid), "", publish=False)
+    return Target(secret_name(record.key.name, spec), spec.secret.type)
 
 
 def _refuse_own_secret(name: str, spec: ConnectionSpec) -> None:

@@ -20,6 +20,7 @@ from lanyard.api.meta import NamespaceGrant
 from lanyard.connectors.loader import Connector
 from lanyard.flows.keys import Key, What
 from lanyard.flows.world import Record, Sources, World
+from lanyard.stores.issuer_keys import key_set_name
 
 # Free text, the switch, who may link and what is asked afterwards change nothing about the credential.
 _IRRELEVANT = ("displayName", "description", "suspend", "deletionPolicy", "allowedNamespaces", "verify")
@@ -43,7 +44,9 @@ def sources_of(key: Key, spec: Mapping[str, Any]) -> Sources:
             auth = spec.get("vault", {}).get("auth", {})
             ref = auth.get("tokenSecretRef") or auth.get("appRole", {}).get("secretIdRef")
             return (Key(What.SECRET, ref["namespace"], ref["name"]),) if ref else ()
-        case What.CONNECTOR | What.SECRET | What.CONSENT:
+        case What.CREDENTIAL:
+            return _credential_sources(key, spec)
+        case What.CONNECTOR | What.SECRET | What.CONSENT | What.ISSUER:
             return ()
 
 
@@ -70,6 +73,14 @@ def _connection_sources(key: Key, spec: Mapping[str, Any]) -> set[Key]:
         elif secret:
             found.add(Key(What.SECRET, key.namespace, secret["name"]))
     return found
+
+
+def _credential_sources(key: Key, spec: Mapping[str, Any]) -> Sources:
+    connection = Key(What.CONNECTION, key.namespace, (spec.get("connectionRef") or {}).get("name", ""))
+    if spec.get("jwks") is not None:
+        return (connection,)
+    issuer = key_set_name(spec.get("issuer", ""), spec.get("jwksURI"), spec.get("caBundle"))
+    return connection, Key(What.ISSUER, "", issuer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ class Inspect:
                 case What.ASSET:
                     await self._resolver.check_asset(record)
                     return Reason.RESOLVED, None
-                case What.CONNECTION | What.SECRET | What.CONSENT:
+                case What.CONNECTION | What.CREDENTIAL | What.SECRET | What.CONSENT | What.ISSUER:
                     return Reason.VALID, LanyardError(Reason.INTERNAL_ERROR, fault="not a kind that is inspected")
         except LanyardError as error:
             return Reason.VALID, error

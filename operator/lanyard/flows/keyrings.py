@@ -1,9 +1,10 @@
-"""Make, rotate and retire the keys that stored things are sealed with; `lanyard keys`.
+"""Make, rotate and retire the keys that stored things are sealed with and tokens are signed with; `lanyard keys`.
 
 * init: a ring is made once. Where something is stored that was sealed with a key the ring does not have, or the ring
   is gone, nothing is made: a new ring would turn a mishap into a loss that nobody notices (`KeyringLost`).
 * rotate: a new key is added that seals from a moment on which every process has it; until then it only opens.
-* retire: keys that seal no more go, when nothing is left that was sealed with them.
+* retire: keys that seal no more go, when nothing is left that was sealed with them. One that signed stays until every
+  token that it may have signed has ended.
 """
 
 import itertools
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from lanyard.oauth.minting import LONGEST_LIFE
 from lanyard.stores.ring_format import MOST_KEYS, KeyringError, RingKey
 from lanyard.stores.rings import Ring, RingSecret, RingStore
 
@@ -18,6 +20,9 @@ CLOCK_DIFFERENCE = timedelta(minutes=10)
 """A first key is active from before it was made: clocks of other machines may be behind."""
 RETIRE_AFTER = timedelta(minutes=15)
 """How long a key stays after another seals: what browsers hold, which nobody can count, ends within ten minutes."""
+
+
+_RETIRE_SIGNING_AFTER = RETIRE_AFTER + LONGEST_LIFE
 
 
 class KeyringCommandError(Exception):
@@ -88,8 +93,10 @@ async def rotate(store: RingStore, ring: Ring, new: NewKey, *, now: datetime, ac
     return active_from
 
 
-async def retire(store: RingStore, ring: Ring, *, now: datetime, after: timedelta = RETIRE_AFTER) -> Retired:
-    """Take away keys that have not sealed for `after` and that nothing needs."""
+async def retire(store: RingStore, ring: Ring, *, now: datetime, after: timedelta | None = None) -> Retired:
+    """Take away keys that have not sealed or signed for `after`, which is safe by default, and that nothing needs."""
+    if after is None:
+        after = _RETIRE_SIGNING_AFTER if ring is Ring.SIGNING else RETIRE_AFTER
     found = await _there(store, ring)
     older = _superseded(found.keys, now - after)
     if not older:
@@ -107,14 +114,17 @@ async def status(store: RingStore, ring: Ring, *, now: datetime) -> list[KeyRow]
     keys = found.keys if found is not None else ()
     references = await store.references(ring)
     seals = next((one.id for one in keys if one.active_from <= now), "")
-    rows = [KeyRow(ring, one.id, one.active_from, _state(one, seals, now), references.pop(one.id, 0)) for one in keys]
+    rows = [
+        KeyRow(ring, one.id, one.active_from, _state(ring, one, seals, now), references.pop(one.id, 0)) for one in keys
+    ]
     return rows + [KeyRow(ring, one, None, "lost", count) for one, count in sorted(references.items())]
 
 
-def _state(key: RingKey, seals: str, now: datetime) -> str:
-    if key.id == seals:
-        return "seals"
-    return "opens" if key.active_from <= now else "to come"
+def _state(ring: Ring, key: RingKey, first: str, now: datetime) -> str:
+    works, worked = ("signs", "verifies") if ring is Ring.SIGNING else ("seals", "opens")
+    if key.id == first:
+        return works
+    return worked if key.active_from <= now else "to come"
 
 
 def _superseded(keys: Sequence[RingKey], since: datetime) -> list[RingKey]:

@@ -5,14 +5,16 @@ from typing import NamedTuple
 
 
 class What(StrEnum):
-    """The kinds that Lanyard reconciles; Secrets, which it only reads; and consents, which it spends once."""
+    """The kinds that Lanyard reconciles; Secrets, which it only reads; consents, spent once; issuers' keys."""
 
     CONNECTION = "Connection"
     CONNECTOR = "Connector"
     STORE = "CredentialStore"
     ASSET = "CredentialAssetRef"
+    CREDENTIAL = "FederatedCredential"
     SECRET = "Secret"
     CONSENT = "consent record"
+    ISSUER = "issuer keys"
 
 
 class Key(NamedTuple):

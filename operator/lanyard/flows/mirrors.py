@@ -4,8 +4,10 @@ import sys
 from typing import Any
 
 from lanyard.flows.keys import Key, What
-from lanyard.flows.world import GrantSeen, SecretVersion, World
+from lanyard.flows.world import NOT_YET, GrantSeen, SecretVersion, World
+from lanyard.stores.copies import SeenCopy
 from lanyard.stores.grants import Held
+from lanyard.stores.issuer_keys import StoredKeys
 
 
 class ReadableSecrets:
@@ -55,7 +57,7 @@ class PublishedSecrets:
         before = _within(self._world.published, self._namespace)
         for gone in before.keys() - now.keys():
             # What was written after the list was taken is not in it and yet is there.
-            if not _is_after(before[gone].version, version):
+            if not is_after(before[gone].version, version):
                 self.forget(before[gone])
         for one in now.values():
             self.change(one)
@@ -118,6 +120,41 @@ class StoredGrants:
         self._world.wake(key)
 
 
+class KeptCopies:
+    """Mirror of this install's token copies, by their metadata: a change that is not ours wakes the Connection."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def slim(self, metadata: dict[str, Any]) -> SeenCopy:
+        return SeenCopy.of(metadata)
+
+    def replace(self, everything: list[SeenCopy], version: str) -> None:
+        now = {one.secret_uid for one in everything}
+        before = [one for copies in self._world.copies.values() for one in copies]
+        for one in before:
+            # What was written after the list was taken is not in it and yet is there.
+            if one.secret_uid not in now and not is_after(one.version, version):
+                self.forget(one)
+        for one in everything:
+            self.change(one)
+
+    def change(self, one: SeenCopy) -> None:
+        key = self._world.owner_of(one)
+        known = self._world.copy_of(key, one.uid)
+        # Our own write is known before the watch tells of it, and of what came before it.
+        if known is None or (known != one and not is_after(known.version, one.version)):
+            self._world.keep_copy(one)
+            self._world.wake(key)
+
+    def forget(self, one: SeenCopy) -> None:
+        key = self._world.owner_of(one)
+        known = self._world.copy_of(key, one.uid)
+        if known is not None and known.secret_uid == one.secret_uid:
+            self._world.drop_copy(known)
+            self._world.wake(key)
+
+
 class OpenConsents:
     """Mirror of the consent records with which the operator has something to do."""
 
@@ -138,6 +175,43 @@ class OpenConsents:
 
     def forget(self, one: Key) -> None:
         self._world.consents.discard(one)
+
+
+class StoredKeySets:
+    """Mirror of the issuers' key sets, of their metadata: a question for newer keys, or the loss of some, wakes it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._known = world.issuer_sets
+
+    def slim(self, metadata: dict[str, Any]) -> StoredKeys:
+        return StoredKeys.of(metadata)
+
+    def replace(self, everything: list[StoredKeys], version: str) -> None:
+        now = {one.name for one in everything}
+        for gone in [one for one in self._known.values() if one.name not in now]:
+            # What was written after the list was taken is not in it and yet is there.
+            if not is_after(gone.version, version):
+                self.forget(gone)
+        for one in everything:
+            self.change(one)
+
+    def change(self, one: StoredKeys) -> None:
+        known = self._known.get(one.name)
+        if known is not None and known.uid == one.uid and is_after(known.version, one.version):
+            return
+        self._known[one.name] = one
+        if self._world.issuer_problem(one.name) is NOT_YET:
+            self._world.settle_issuer(one.name, None)
+        if known is None or one.asked:
+            self._world.wake(Key(What.ISSUER, "", one.name))
+
+    def forget(self, one: StoredKeys) -> None:
+        known = self._known.get(one.name)
+        if known is not None and known.uid == one.uid:
+            del self._known[one.name]
+            self._world.issuer_problems.pop(one.name, None)
+            self._world.wake(Key(What.ISSUER, "", one.name))
 
 
 class Namespaces:
@@ -174,10 +248,11 @@ class Namespaces:
 
 def is_older(one: SecretVersion, than: SecretVersion) -> bool:
     """Versions of one kind compare as numbers (KEP-5504); what does not is taken as news."""
-    return one.uid == than.uid and _is_after(than.version, one.version)
+    return one.uid == than.uid and is_after(than.version, one.version)
 
 
-def _is_after(version: str, than: str) -> bool:
+def is_after(version: str, than: str) -> bool:
+    """Whether one resourceVersion came after another; not where they do not compare."""
     return version.isdigit() and than.isdigit() and int(version) > int(than)
 
 

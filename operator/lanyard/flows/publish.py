@@ -26,10 +26,11 @@ ROUNDS = 3  # a Secret may be deleted or replaced between our look and our write
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The Secret a Connection asks for."""
+    """The Secret a Connection asks for; where it is not to be published, that of its token copy."""
 
     name: str
     type: str
+    publish: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Publisher:
             if previous_name is not None and previous_name != target.name:
                 await self._remove_former(record, previous_name)
         except KubernetesError as error:
-            raise _refused(error, target.name) from None
+            raise refused(error, target.name) from None
         version = SecretVersion.of(secret["metadata"])
         self._world.published[Key(What.SECRET, version.namespace, version.name)] = version
         keys = _shared(frozenset(content))
@@ -74,7 +75,7 @@ class Publisher:
         except KubernetesError as error:
             if error.code == 404:
                 return False
-            raise _refused(error, target.name) from None
+            raise refused(error, target.name) from None
         labels = secret["metadata"].get("labels") or {}
         return (
             is_ours(secret["metadata"], record.uid)
@@ -105,7 +106,7 @@ class Publisher:
             for name, uid in known.items():
                 await self._remove(record, name, uid)
         except KubernetesError as error:
-            raise _refused(error, noted) from None
+            raise refused(error, noted) from None
         return len(known)
 
     async def _write(self, record: Record, target: Target, content: Content, before: Written | None) -> dict[str, Any]:
@@ -192,7 +193,8 @@ def _path(record: Record, name: str) -> str:
     return f"/api/v1/namespaces/{record.key.namespace}/secrets/{name}"
 
 
-def _refused(error: KubernetesError, secret: str) -> LanyardError:
+def refused(error: KubernetesError, secret: str) -> LanyardError:
+    """Why a Secret could not be written, in words that users can act upon."""
     if error.code in {0, 429} or error.code >= 500:
         return unavailable(error)
     return PublishError(Reason.SECRET_REFUSED, secret=secret, status=error.code)

@@ -6,7 +6,7 @@ from typing import Protocol
 from lanyard.clients.kube import Kube
 from lanyard.errors import KubernetesError, unavailable
 from lanyard.flows.inputs import published_key
-from lanyard.flows.publish import Publisher, Target, Written
+from lanyard.flows.publish import Target, Written
 from lanyard.flows.world import Record, SecretVersion, World
 from lanyard.rules.publish import Content, content_of
 
@@ -26,9 +26,13 @@ class PublisherMemory(Protocol):
     intact_version: str
 
 
-async def is_intact(
-    publisher: Publisher, record: Record, memory: PublisherMemory, target: Target, version: str
-) -> bool:
+class Comparer(Protocol):
+    """What reads a Connection's Secret and compares it with what was written."""
+
+    async def is_intact(self, record: Record, target: Target, written: Written) -> bool: ...
+
+
+async def is_intact(comparer: Comparer, record: Record, memory: PublisherMemory, target: Target, version: str) -> bool:
     """Whether our Secret is as we wrote it: without a call when the version is ours; else one GET settles it.
     LanyardError when the API server does not say.
     """
@@ -36,7 +40,7 @@ async def is_intact(
         return True
     if memory.written is None or memory.written.version.name != target.name:
         return False
-    if await publisher.is_intact(record, target, memory.written):
+    if await comparer.is_intact(record, target, memory.written):
         memory.intact_version = version
         return True
     return False

@@ -16,7 +16,9 @@ TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "lanyard_token_request_seconds": ("Time spent waiting for token endpoints.", ("method",)),
     "lanyard_credential_resolutions": ("Secret values looked up.", ("store", "outcome")),
     "lanyard_publications": ("Writes of workload Secrets.", ("outcome",)),
+    "lanyard_token_copies": ("Copies of access tokens for the gateway.", ("outcome",)),
     "lanyard_verifications": ("Questions to products whether what is published works.", ("outcome",)),
+    "lanyard_issuer_fetches": ("Fetches of issuers' keys.", ("outcome",)),
     "lanyard_reconciles": ("Passes over objects.", ("kind", "decision")),
     "lanyard_watch_events": ("Events handed over by the watch.", ("kind",)),
 }
@@ -40,8 +42,12 @@ class Tally:
 def audit(
     action: str, outcome: str, *, object_name: str, uid: str, token: Sensitive | None = None, **fields: str
 ) -> None:
-    """One line per token fetched, credential resolved or Secret published. A token appears as its SHA-256 only."""
-    line = {"action": action, "outcome": outcome, "object": object_name, "uid": uid} | fields
+    """One line per token fetched or handed out, credential resolved or Secret published; empty fields are left out.
+
+    A token appears as its SHA-256 only.
+    """
+    line = {"action": action, "outcome": outcome, "object": object_name, "uid": uid}
+    line |= {name: value for name, value in fields.items() if value}
     if token is not None:
         line["token_sha256"] = hashlib.sha256(token.reveal().encode()).hexdigest()
     _audit.info("audit", extra=line)

@@ -1,4 +1,4 @@
-"""Takes away consent records whose time is over. Every gateway does it; the second to come finds nothing left."""
+"""Takes away shared Secrets whose time is over. Every gateway does it; the second to come finds nothing left."""
 
 import asyncio
 import logging
@@ -9,35 +9,38 @@ from typing import Any
 
 from lanyard.clients.kube import Kube
 from lanyard.errors import KubernetesError
-from lanyard.stores.consents import EXPIRES_ANNOTATION
 
 _log = logging.getLogger(__name__)
 
 GRACE = timedelta(minutes=5)
-"""How long a record stays readable after its time, for the page that still shows how it ended."""
+"""How long one stays after its time: for the page that still shows how it ended, and for clocks that differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownRecord:
-    """A consent record as its metadata shows it."""
+    """A Secret as its metadata shows it."""
 
     name: str
     uid: str
     expires_at: datetime | None
-    """None when it cannot be read: such a record goes at once."""
+    """None when it cannot be read: such a one goes at once."""
 
 
-class ConsentTidy:
-    """Mirror of the consent records' metadata, and what removes the old ones."""
+class Tidy:
+    """Mirror of some Secrets' metadata, and what removes the old ones. `annotation` says until when each stays."""
 
-    def __init__(self, kube: Kube, namespace: str, clock: Callable[[], datetime]) -> None:
+    def __init__(self, kube: Kube, namespace: str, annotation: str, clock: Callable[[], datetime]) -> None:
         self._kube = kube
+        self._annotation = annotation
         self._path = f"/api/v1/namespaces/{namespace}/secrets"
         self._clock = clock
         self._known: dict[str, KnownRecord] = {}
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._known
+
     def slim(self, metadata: dict[str, Any]) -> KnownRecord:
-        text = (metadata.get("annotations") or {}).get(EXPIRES_ANNOTATION, "")
+        text = (metadata.get("annotations") or {}).get(self._annotation, "")
         try:
             when: datetime | None = datetime.fromisoformat(text)
         except ValueError:
@@ -65,6 +68,6 @@ class ConsentTidy:
                 await self._kube.delete(f"{self._path}/{one.name}", uid=one.uid)
             except KubernetesError as error:
                 if error.code not in {404, 409}:
-                    _log.warning("an old consent record stays for now", extra={"status": error.code})
+                    _log.warning("an old record stays for now", extra={"status": error.code})
                     return
             self._known.pop(one.name, None)

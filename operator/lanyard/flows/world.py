@@ -10,14 +10,30 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Self
+from datetime import datetime
+from enum import Enum
+from typing import Any, Final, Literal, NamedTuple, Self
 
 from lanyard.api.meta import FINALIZER, REFRESH_ANNOTATION
 from lanyard.errors import LanyardError
 from lanyard.flows.keys import Key, What
 from lanyard.rules.status import moment
+from lanyard.stores.copies import SeenCopy
+from lanyard.stores.issuer_keys import StoredKeys
 
 Sources = tuple[Key, ...]
+
+NO_OBJECTS = frozenset({What.SECRET, What.CONSENT, What.ISSUER})
+"""What is known otherwise than by its object."""
+
+
+class NotYet(Enum):
+    """Stands for what nobody has looked at in this process."""
+
+    NOT_YET = "nobody has looked"
+
+
+NOT_YET: Final = NotYet.NOT_YET
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +82,8 @@ class Record:
     generation: int
     spec: bytes
     status: bytes
+    created: str = ""
+    """creationTimestamp, of FederatedCredentials only: their age decides which of them count."""
     sources: Sources = ()
     nudged: bool = False
     """True when something it failed on works again."""
@@ -96,7 +114,7 @@ class World:
     wake: Callable[[Key], None]
     sources_of: Callable[[Key, dict[str, Any]], Sources]
     objects: dict[What, dict[Key, Record]] = field(
-        default_factory=lambda: {what: {} for what in What if what not in {What.SECRET, What.CONSENT}}
+        default_factory=lambda: {what: {} for what in What if what not in NO_OBJECTS}
     )
     leaving: dict[Key, Record] = field(default_factory=dict)
     """Connections that are being deleted and wait for us to take their grant back."""
@@ -105,12 +123,20 @@ class World:
     published: dict[Key, SecretVersion] = field(default_factory=dict)
     grants: dict[Key, tuple[GrantSeen, ...]] = field(default_factory=dict)
     """State Secrets by the Connection that they name: its own, and those of namesakes and other installs."""
+    copies: dict[Key, tuple[SeenCopy, ...]] = field(default_factory=dict)
+    """Token copies of this install by the Connection that they name: its own, and those of namesakes before it."""
     spending: Counter[str] = field(default_factory=Counter)
     """uids of Connections whose codes or refresh tokens are being spent now, and how many: their grant changes soon."""
     consents: set[Key] = field(default_factory=set)
     """Records of consents with which the operator has something to do."""
     asset_versions: dict[Key, str] = field(default_factory=dict)
     """Version in the store that was seen last, by asset."""
+    issuer_problems: dict[str, LanyardError | None] = field(default_factory=dict)
+    """What is wrong with the keys of an issuer, by the name of the key set; None where they are there."""
+    issuer_sets: dict[str, StoredKeys] = field(default_factory=dict)
+    """Key sets as they are stored, by name."""
+    issuer_fetches: dict[str, datetime] = field(default_factory=dict)
+    """When this process fetched a key set last; that is written less often."""
     following: bool = False
     """True while another process may be at work: every event then makes its object anew, for statuses are news."""
     followed: int = 0
@@ -122,12 +148,52 @@ class World:
     def get(self, key: Key) -> Record | None:
         return self.objects[key.what].get(key)
 
+    def wants_copy(self, key: Key) -> bool:
+        """Whether a FederatedCredential names this Connection: then the gateway hands out its token."""
+        return any(one.what is What.CREDENTIAL for one in self._dependents.get(key, ()))
+
     def grant_of(self, key: Key, uid: str) -> GrantSeen | None:
         return next((one for one in self.grants.get(key, ()) if one.uid == uid), None)
+
+    def copy_of(self, key: Key, uid: str) -> SeenCopy | None:
+        return next((one for one in self.copies.get(key, ()) if one.uid == uid), None)
+
+    def keep_copy(self, one: SeenCopy) -> None:
+        """A token copy as it is now."""
+        key = self.owner_of(one)
+        self.copies[key] = (*(other for other in self.copies.get(key, ()) if other.name != one.name), one)
+
+    def drop_copy(self, one: SeenCopy) -> None:
+        key = self.owner_of(one)
+        left = tuple(other for other in self.copies.get(key, ()) if other.secret_uid != one.secret_uid)
+        if left:
+            self.copies[key] = left
+        else:
+            self.copies.pop(key, None)
+
+    @staticmethod
+    def owner_of(one: SeenCopy) -> Key:
+        namespace, _, name = one.owner.partition("/")
+        return Key(What.CONNECTION, sys.intern(namespace), name)
 
     def adoption_of(self, key: Key, uid: str) -> GrantSeen | None:
         """One that the platform has given to this Connection."""
         return next((one for one in self.grants.get(key, ()) if one.adopt_for == uid), None)
+
+    def issuer_problem(self, key_set: str) -> LanyardError | Literal[NotYet.NOT_YET] | None:
+        """Whoever writes it touches `Key(What.ISSUER, "", key_set)`: that wakes the credentials."""
+        return self.issuer_problems.get(key_set, NOT_YET)
+
+    def settle_issuer(self, key_set: str, problem: LanyardError | None) -> None:
+        """How it stands with the keys of an issuer; credentials are woken when that is news."""
+        before, self.issuer_problems[key_set] = self.issuer_problem(key_set), problem
+        if _told(before) != _told(problem):
+            self.touch(Key(What.ISSUER, "", key_set))
+
+    def key_sets(self) -> set[Key]:
+        """Those that are needed, and those that are stored."""
+        needed = {key for key in self._dependents if key.what is What.ISSUER}
+        return needed | {Key(What.ISSUER, "", name) for name in self.issuer_sets}
 
     @contextmanager
     def spend(self, uid: str) -> Iterator[None]:
@@ -171,6 +237,7 @@ class World:
                 self.wake(key)
             return
         spec: dict[str, Any] = body.get("spec") or {}
+        former = known.sources if known is not None else ()
         if known is not None and known.uid == metadata["uid"]:
             record = known
             record.generation, record.spec = metadata.get("generation", 0), _text(spec)
@@ -181,6 +248,7 @@ class World:
             self._make(key, body, known, asked, heard=False)
         self.wake(key)
         self.touch(key)
+        self._wake_named(key, former)
 
     def _make(self, key: Key, body: dict[str, Any], known: Record | None, asked: str, *, heard: bool) -> None:
         metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
@@ -189,6 +257,8 @@ class World:
             self.asset_versions.pop(key, None)
         record = Record(key, sys.intern(metadata["uid"]), metadata.get("generation", 0), _text(spec), _text(status))
         record.heard, record.asked = heard, asked
+        if key.what is What.CREDENTIAL:
+            record.created = metadata.get("creationTimestamp", "")
         self.objects[key.what][key] = record
         # Statuses have whole seconds: what was fetched in the second of the question has answered it.
         when, refreshed = moment(asked), moment(status.get("lastRefreshedAt"))
@@ -209,6 +279,8 @@ class World:
         """Another process is at work: what this one remembers of its own work ends to be true."""
         self.following = True
         self.followed += 1
+        self.issuer_problems = dict.fromkeys(self.issuer_sets)
+        self.issuer_fetches.clear()
         for record in self._records():
             record.memory, record.told, record.refused, record.heard = None, None, 0, True
 
@@ -234,10 +306,20 @@ class World:
         if record is None or (uid is not None and record.uid != uid):
             return
         del self.objects[key.what][key]
+        former = record.sources
         self._unlink(record)
         self.asset_versions.pop(key, None)
         self.wake(key)
         self.touch(key)
+        self._wake_named(key, former)
+
+    def _wake_named(self, key: Key, former: Sources) -> None:
+        """A Connection has its token copied as long as there is a FederatedCredential that names it."""
+        record = self.get(key)
+        if key.what is What.CREDENTIAL:
+            for source in {*former, *(record.sources if record is not None else ())}:
+                if source.what is What.CONNECTION:
+                    self.wake(source)
 
     def _leave(self, key: Key, body: dict[str, Any]) -> None:
         metadata = body["metadata"]
@@ -265,7 +347,10 @@ class World:
         self._unlink(record)
         record.sources = sources
         for source in sources:
-            self._dependents.setdefault(source, set()).add(record.key)
+            waiting = self._dependents.setdefault(source, set())
+            waiting.add(record.key)
+            if source.what is What.ISSUER and len(waiting) == 1:
+                self.wake(source)
 
     def dependents(self, source: Key) -> frozenset[Key]:
         return frozenset(self._dependents.get(source, ()))
@@ -298,7 +383,13 @@ class World:
                 waiting.discard(record.key)
                 if not waiting:
                     del self._dependents[source]
+                    if source.what is What.ISSUER:
+                        self.wake(source)
         record.sources = ()
+
+
+def _told(problem: object) -> object:
+    return (problem.reason, problem.message) if isinstance(problem, LanyardError) else problem
 
 
 def _text(value: dict[str, Any]) -> bytes:

@@ -15,9 +15,7 @@ def parse_object(unverified_body: bytes) -> Document | None:
     Nothing that the parser says is kept, because it may quote the text.
     """
     try:
-        value = json.loads(
-            unverified_body.decode("utf-8"), object_pairs_hook=_unambiguous, parse_constant=_refuse, parse_float=_finite
-        )
+        value = _STRICT.decode(unverified_body.decode("utf-8"))
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
@@ -70,3 +68,7 @@ def _finite(text: str) -> float:
     if number in {float("inf"), float("-inf")}:
         raise ValueError("not a finite number")
     return number
+
+
+# Made once: making one costs as much as reading a small document.
+_STRICT = json.JSONDecoder(object_pairs_hook=_unambiguous, parse_constant=_refuse, parse_float=_finite)

@@ -77,7 +77,7 @@ def retry_at(error: LanyardError, attempts: int, now: datetime, uid: str, pace: 
             pause = pace.on_change
         case Retry.CONFIGURATION:
             pause = pace.configuration[min(attempts, len(pace.configuration)) - 1]
-        case Retry.TRANSIENT | Retry.SOURCE | Retry.NONE:
+        case Retry.TRANSIENT | Retry.KEYS | Retry.SOURCE | Retry.NONE:
             pause = _exponential(attempts, pace)
         case Retry.THROTTLED:
             pause = timedelta(seconds=error.retry_after) if error.retry_after else _exponential(attempts, pace)

@@ -68,6 +68,9 @@ class View:
     missing: tuple[str, ...] = field(default=())
     consented: Consented | None = None
     """None for methods that need no consent."""
+    client_id: str = ""
+    exchange_only: bool = False
+    """True where no Secret is published: `published_version` and `intact` are those of the token copy."""
 
 
 def moment(text: str | None) -> datetime | None:
@@ -99,6 +102,7 @@ def connection_status(previous: Mapping[str, Any], view: View, now: datetime) ->
         # The name before a rename, until the Secret of the new name is there and the old one was removed.
         "binding": previous.get("binding"),
         "lastVerifiedAt": previous.get("lastVerifiedAt"),
+        "clientId": view.client_id,
     }
     if view.needs_token:
         refreshed = timestamp(window.issued_at) if window is not None else previous.get("lastRefreshedAt")
@@ -119,12 +123,19 @@ def connection_status(previous: Mapping[str, Any], view: View, now: datetime) ->
     if view.published_version is not None:
         # A version whose content is not ours is never noted as the one that we wrote.
         version = view.published_version if view.intact else previous.get("publishedVersion")
-        status |= {"publishedVersion": version, "binding": {"name": view.secret}}
+        status["publishedVersion"] = version
+        if not view.exchange_only:
+            status["binding"] = {"name": view.secret}
+        elif view.intact:
+            # Whatever Secret there was before, it was taken back with this.
+            status["binding"] = None
     return {name: value for name, value in status.items() if value not in (None, [], "")}, verdicts
 
 
 def _ready(view: View, before: Known, *, expired: bool) -> list[Verdict]:
     if view.published_version is not None and view.intact and not expired and not _is_void(view, before):
+        if view.exchange_only:
+            return [holds(Condition.READY, Reason.TOKEN_EXCHANGEABLE)]
         reason = Reason.TOKEN_PUBLISHED if view.needs_token else Reason.CREDENTIALS_PUBLISHED
         return [holds(Condition.READY, reason, secret=view.secret)]
     blocker = view.problem or view.failure or view.waiting
@@ -180,7 +191,9 @@ def _facts(view: View, before: Known, *, expired: bool) -> list[Verdict]:
         types.append(Condition.AUTHORIZED)
     if view.needs_token:
         types += [Condition.TOKEN_FRESH, Condition.SCOPES_GRANTED]
-    for condition in (*types, Condition.SECRET_PUBLISHED):
+    if not (view.exchange_only and view.published_version is not None and view.intact):
+        types.append(Condition.SECRET_PUBLISHED)
+    for condition in types:
         verdict = _fact(condition, view, before) or _carried(before.get(condition.value), condition)
         if condition is Condition.TOKEN_FRESH and expired and verdict is not None and verdict.status:
             reason = Reason.SUSPENDED if view.suspended else Reason.TOKEN_EXPIRED
@@ -215,7 +228,9 @@ def _fact(condition: Condition, view: View, before: Known) -> Verdict | None:
             if view.missing:
                 return fails(condition, LanyardError(Reason.SCOPE_MISSING, scopes=", ".join(view.missing)))
             return holds(condition, Reason.GRANTED)
-        case Condition.SECRET_PUBLISHED if view.published_version is not None and view.intact:
+        case Condition.SECRET_PUBLISHED if (
+            view.published_version is not None and view.intact and not view.exchange_only
+        ):
             return holds(condition, Reason.PUBLISHED, secret=view.secret)
         case _:
             return None

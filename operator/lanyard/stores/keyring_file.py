@@ -21,14 +21,23 @@ def _now() -> datetime:
 class KeyringFile:
     """The last usable ring of a file. One that cannot be used is told, and the ring from before it goes on.
 
-    `ring` names it in the log and in metrics. Kubelet replaces a mounted Secret by turning a symbolic link, so the
-    file behind the path is another one then; looking costs a stat.
+    `ring` names it in the log and in metrics; `check` raises KeyringError for keys that do not fit its purpose. Kubelet
+    replaces a mounted Secret by turning a symbolic link, so the file behind the path is another one then; looking costs
+    a stat.
     """
 
-    def __init__(self, path: Path, ring: str = "", *, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(
+        self,
+        path: Path,
+        ring: str = "",
+        *,
+        clock: Callable[[], datetime] = _now,
+        check: Callable[[Keyring], None] | None = None,
+    ) -> None:
         self.path = path
         self.ring = ring or path.stem
         self._clock = clock
+        self._check = check
         self._seen: tuple[int, ...] = ()
         self._keyring: Keyring | None = None
         self.problem = ""
@@ -68,6 +77,8 @@ class KeyringFile:
         except UnicodeDecodeError:
             raise KeyringError("it is not UTF-8") from None
         keyring.sealing_key(self._clock())
+        if self._check is not None:
+            self._check(keyring)
         return keyring
 
     def _tell(self, problem: str) -> None:

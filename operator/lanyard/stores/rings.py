@@ -31,6 +31,8 @@ class Ring(StrEnum):
     """Refresh tokens, in the operator's namespace."""
     TOKEN = "token"
     """Consents and shared copies, in the namespace that operator and gateway share."""
+    SIGNING = "signing"
+    """Access tokens of our own. Nothing that is stored needs its keys."""
 
     @property
     def secret(self) -> str:
@@ -92,7 +94,13 @@ class RingStore:
     async def references(self, ring: Ring) -> Counter[str]:
         """How many Secrets were sealed with which key, whether the ring has it or not."""
         count: Counter[str] = Counter()
-        path, selector = (self._path, GRANT_LABEL) if ring is Ring.GRANT else (self._shared, "")
+        match ring:
+            case Ring.GRANT:
+                path, selector = self._path, GRANT_LABEL
+            case Ring.TOKEN:
+                path, selector = self._shared, ""
+            case Ring.SIGNING:
+                return count
         async for page in self._kube.pages(path, selector=selector):
             for secret in page.items:
                 count.update(set(_sealed_with(secret.get("data") or {})))

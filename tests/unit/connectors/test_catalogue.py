@@ -13,7 +13,7 @@ from lanyard.connectors.templates import placeholders
 from support.rows import METHODS, rows
 
 CATALOGUE = load_catalogue()
-GENERIC = {"oauth2", "bearer", "api-key", "basic", "custom"}
+GENERIC = {"oauth2", "bearer", "api-key", "basic", "custom", "lanyard"}
 OTHERWISE = {
     # A key and a second secret, or three: named secrets, and one key alone beside them where that is of use.
     "act-365": [Method.CUSTOM],

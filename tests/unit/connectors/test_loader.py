@@ -28,7 +28,7 @@ def request(**members: Any) -> dict[str, Any]:
 def test_the_built_in_catalogue_is_sound_and_has_the_generic_connectors() -> None:
     catalogue = load_catalogue()
     assert {"oauth2", "bearer", "api-key", "basic", "custom"} <= set(catalogue)
-    assert len(catalogue) == 165 + 5
+    assert len(catalogue) == 165 + 6
     offered = {method.name for one in catalogue.values() for method in one.spec.methods}
     assert offered == set(Method)
 
@@ -39,6 +39,7 @@ def test_every_method_that_is_listed_is_described() -> None:
         assert all(is_described(method) for method in one.spec.methods), name
 
 
+TOKENS: dict[str, Any] = {"mints": []}
 TOKEN = {"name": "clientCredentials", "tokenRequest": {"url": "https://login.example.com/token"}}
 
 
@@ -46,7 +47,9 @@ TOKEN = {"name": "clientCredentials", "tokenRequest": {"url": "https://login.exa
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
-        pytest.param({"methods": []}, "methods", id="a connector has a method"),
+        pytest.param({"methods": []}, "methods", id="a connector has a method, or mints"),
+        pytest.param(TOKENS | {"methods": [TOKEN]}, "mints", id="a connector has a method or mints, not both"),
+        pytest.param(TOKENS | {"parameters": {"a": {}}}, "parameters", id="a connector that mints asks for nothing"),
         pytest.param({"methods": [{"name": "magic"}]}, "methods.0.name", id="a method is one that is known"),
         pytest.param({"methods": [{"name": "basic", "x": 1}]}, "methods.0.x", id="an unknown key is refused"),
         pytest.param(

@@ -8,12 +8,15 @@ from lanyard.api.meta import NamespaceGrant
 from lanyard.flows.inputs import Input, admission, asset_key, digest_of, inputs_of, link_target, sources_of
 from lanyard.flows.keys import Key, What
 from lanyard.flows.world import Record, SecretVersion, World
+from lanyard.stores.issuer_keys import key_set_name
 from support.plans import connector, token_method
 
 CRM = Key(What.CONNECTION, "sales", "crm")
 APP = Key(What.SECRET, "sales", "crm-app")
 ASSET = Key(What.ASSET, "shared", "crm-login")
 STORE = Key(What.STORE, "", "team-vault")
+CREDENTIAL = Key(What.CREDENTIAL, "sales", "github")
+TRUST = {"connectionRef": {"name": "crm"}, "issuer": "https://i"}
 BY_SECRET = {"clientSecret": {"secretRef": {"name": "crm-app", "key": "password"}}}
 BY_ASSET = {"clientSecret": {"credentialAssetRef": {"name": "crm-login", "namespace": "shared", "key": "password"}}}
 CONNECTOR = connector(token_method(), name="salesforce")
@@ -98,6 +101,13 @@ def digest(world: World, body: dict[str, Any], known: Any = CONNECTOR) -> str:
         ),
         (STORE, {}, []),
         (Key(What.CONNECTOR, "", "salesforce"), {"methods": []}, []),
+        (CREDENTIAL, TRUST, ["Connection/sales/crm", f"issuer keys/{key_set_name('https://i', None, None)}"]),
+        (
+            CREDENTIAL,
+            TRUST | {"jwksURI": "https://i/keys", "caBundle": "PEM"},
+            ["Connection/sales/crm", f"issuer keys/{key_set_name('https://i', 'https://i/keys', 'PEM')}"],
+        ),
+        (CREDENTIAL, TRUST | {"jwks": "{}"}, ["Connection/sales/crm"]),
     ],
     ids=[
         "an empty Connection",
@@ -112,6 +122,9 @@ def digest(world: World, body: dict[str, Any], known: Any = CONNECTOR) -> str:
         "a store with a shared AppRole",
         "an empty store",
         "a connector",
+        "a federated credential",
+        "a federated credential whose keys are elsewhere",
+        "a federated credential with keys of its own",
     ],
 )
 def test_each_kind_is_made_from_its_sources(key: Key, body: dict[str, Any], sources: list[str]) -> None:

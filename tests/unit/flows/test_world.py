@@ -9,12 +9,14 @@ from lanyard.flows.world import World
 CONNECTION = Key(What.CONNECTION, "sales", "crm")
 ASSET = Key(What.ASSET, "shared", "crm-app")
 STORE = Key(What.STORE, "", "team-vault")
+CREDENTIAL = Key(What.CREDENTIAL, "sales", "ci")
 LOGIN = Key(What.SECRET, "platform", "approle")
 SPECS: dict[What, dict[str, Any]] = {
     What.CONNECTION: {
         "connector": "salesforce",
         "credentials": {"clientSecret": {"credentialAssetRef": {"name": "crm-app", "namespace": "shared", "key": "p"}}},
     },
+    What.CREDENTIAL: {"connectionRef": {"name": "crm"}},
     What.ASSET: {"store": "team-vault", "path": "apps/crm", "keys": {"p": "password"}},
     What.STORE: {
         "vault": {"auth": {"appRole": {"secretIdRef": {"namespace": "platform", "name": "approle", "key": "id"}}}}
@@ -400,3 +402,28 @@ def test_an_answer_to_a_question_is_no_hearsay(world: World, woken: Woken) -> No
     assert (after.generation, after.parsed_status()) == (2, {"nextRefreshAt": "2026-03-01T14:00:00Z"})
     world.confirm(before, body(CONNECTION, status={"nextRefreshAt": "2026-03-01T15:00:00Z"}))
     assert world.get(CONNECTION) is after, "an answer about an object that another one has replaced"
+
+
+@pytest.mark.spec("F1")
+def test_a_federated_credential_that_comes_or_goes_wakes_its_connection(world: World, woken: Woken) -> None:
+    see(world, CONNECTION)
+    assert not world.wants_copy(CONNECTION)
+    woken.clear()
+    see(world, CREDENTIAL)
+    assert world.wants_copy(CONNECTION)
+    assert CONNECTION in woken.take()
+    see(world, CREDENTIAL)
+    assert woken == []
+    world.forget(CREDENTIAL)
+    assert not world.wants_copy(CONNECTION)
+    assert CONNECTION in woken
+
+
+@pytest.mark.spec("F1")
+def test_a_namesake_that_names_another_connection_wakes_both(world: World, woken: Woken) -> None:
+    see(world, CREDENTIAL)
+    woken.clear()
+    other = Key(What.CONNECTION, "sales", "erp")
+    world.observe(What.CREDENTIAL, body(CREDENTIAL, uid="uid-2", spec={"connectionRef": {"name": "erp"}}))
+    assert {CONNECTION, other} <= set(woken)
+    assert (world.wants_copy(CONNECTION), world.wants_copy(other)) == (False, True)

@@ -14,6 +14,7 @@ from itertools import takewhile
 from typing import Any
 
 from lanyard.entry.plugin.faults import ExitCode, PluginError
+from lanyard.sensitive import Sensitive
 
 SECONDS = 60.0
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
@@ -124,6 +125,11 @@ class Kubectl:
 
     def annotate(self, kind: str, name: str, namespace: str, annotation: str, value: str) -> None:
         self._ask("annotate", "--overwrite", kind, _plain(name), *_within(namespace), f"{annotation}={value}")
+
+    def service_account_token(self, name: str, namespace: str, audience: str) -> Sensitive:
+        """A token of ten minutes, from the TokenRequest API as kubelet asks it."""
+        asked = ("create", "token", _plain(name), *_within(namespace), f"--audience={audience}", "--duration=10m")
+        return Sensitive(self._ask(*asked).out.strip())
 
     def user(self) -> str:
         """Who the API server says is calling."""

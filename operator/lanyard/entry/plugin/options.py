@@ -10,14 +10,15 @@ import click
 
 from lanyard.api.meta import parse_duration
 from lanyard.entry.plugin.kubectl import Kubectl, Run, Target
+from lanyard.entry.plugin.posting import Post
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
     """What the plugin uses of the machine.
 
-    kubectl, a browser (False where there is none), the clock (with a time zone), a way to wait (seconds), and the Date
-    header that a web address answers with (OSError where nobody does).
+    kubectl, a browser (False where there is none), the clock (with a time zone), a way to wait (seconds), the Date
+    header that a web address answers with (OSError where nobody does), and a way to post a form.
     """
 
     run: Run
@@ -25,6 +26,7 @@ class Outside:
     now: Callable[[], datetime]
     sleep: Callable[[float], None]
     date_of: Callable[[str], str]
+    post: Post
 
 
 Command = Callable[..., Any]

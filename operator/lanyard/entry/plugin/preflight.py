@@ -193,7 +193,7 @@ def _lease(kubectl: Kubectl, namespace: str, outside: Outside) -> Finding:
 
 
 def _gateway(kubectl: Kubectl, outside: Outside, given: str | None) -> Finding:
-    url = given or _gateway_url(kubectl)
+    url = given or gateway_url_of(kubectl)
     if not url:
         return Finding("gateway", None, "no Connection names it; give --gateway-url to have it looked at")
     try:
@@ -209,7 +209,8 @@ def _gateway(kubectl: Kubectl, outside: Outside, given: str | None) -> Finding:
     return Finding("gateway", True, f"answers at {url}")
 
 
-def _gateway_url(kubectl: Kubectl) -> str:
+def gateway_url_of(kubectl: Kubectl) -> str:
+    """As the Connections of the namespace say; empty when none does."""
     try:
         found = kubectl.every(KIND, kubectl.namespace())
     except KubectlError:

@@ -136,6 +136,8 @@ def _tell(product: Product) -> None:
         takes = credentials_of(method).replace("`", "")
         what = f"credentials {takes}" if is_described(method) else "not described"
         screen.fact("method", f"{method.name.value}: {what}. {method.description}".rstrip(". "))
+    if spec.mints is not None:
+        screen.fact("method", "none: Lanyard makes the tokens itself, and workloads get them by exchange")
     screen.fact("next step", f"kubectl lanyard connector show {product.name} -o yaml", glyph=Glyph.STEP)
 
 

@@ -1,0 +1,89 @@
+"""What stands before every address that programs call: JSON answers, limits, and nothing that echoes what was sent."""
+
+import json
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from lanyard.entry.gateway_guard import Limiter, Network, client_address
+from lanyard.errors import KubernetesError
+
+_log = logging.getLogger(__name__)
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Pragma": "no-cache",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Strict-Transport-Security": "max-age=31536000",
+    "Server": "lanyard",
+}
+_PREFIXES = ("/identity_/", "/oauth/token", "/oauth/introspect", "/oauth/revoke", "/oauth/jwks", "/.well-known/")
+_ENTRA = ("/oauth2/v2.0/token", "/v2.0/.well-known/openid-configuration")
+# Nothing of the cluster is in them, and without the keys nobody can check the tokens that are out already.
+_ALWAYS = ("/.well-known/", "/oauth/jwks")
+_CODES = {404: "not_found", 405: "invalid_request", 413: "invalid_request"}
+
+
+def is_for_machines(path: str) -> bool:
+    """Whether a program asks and not a browser: it is answered in JSON, whatever is wrong."""
+    return path.startswith(_PREFIXES) or path.endswith(_ENTRA)
+
+
+class MachineGuard:
+    """Outermost for programs, as `gateway_guard.guard` is for browsers."""
+
+    def __init__(self, per_address: int, proxies: Sequence[Network], live: Callable[[], bool]) -> None:
+        self._addresses = Limiter(per_address)
+        self._proxies = proxies
+        self._live = live
+
+    async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            asker = client_address(request.remote or "", request.headers.getall("X-Forwarded-For", ()), self._proxies)
+            seconds = self._addresses.wait(asker)
+            if seconds:
+                return unavailable("asked too often", status=429, retry_after=seconds)
+            if not self._live() and not request.path.startswith(_ALWAYS):
+                return unavailable("the gateway has not heard of the cluster for a while")
+            return await handler(request)
+        except web.HTTPMethodNotAllowed as error:
+            return oauth_error(405, "invalid_request", "this method is not taken", {"Allow": error.headers["Allow"]})
+        except web.HTTPException as error:
+            return oauth_error(error.status, _CODES.get(error.status, "invalid_request"), "")
+        except KubernetesError as error:
+            _log.warning("the API server did not help", extra={"status": error.code})
+            return unavailable("the cluster does not answer", retry_after=error.retry_after)
+        except Exception as error:  # noqa: BLE001 - told by its type; the answer says nothing of it
+            _log.error("a request ended in a fault", extra={"fault": type(error).__name__})
+            return oauth_error(500, "server_error", "")
+
+
+def json_answer(
+    body: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """One JSON object that nobody keeps."""
+    return web.Response(
+        body=json.dumps(body, separators=(",", ":")).encode(),
+        status=status,
+        content_type="application/json",
+        headers={**HEADERS, **headers} if headers else HEADERS,
+    )
+
+
+def oauth_error(
+    status: int, code: str, description: str, headers: Mapping[str, str] | None = None, **more: str
+) -> web.Response:
+    """RFC 6749 5.2. `description` is a text of ours."""
+    told = {"error": code} | ({"error_description": description} if description else {}) | more
+    return json_answer(told, status=status, headers=headers)
+
+
+def unavailable(description: str, *, status: int = 503, retry_after: float | None = None) -> web.Response:
+    """Nothing is wrong with what was asked: later it may be answered."""
+    pause = {"Retry-After": str(max(1, math.ceil(retry_after or 1.0)))}
+    return oauth_error(status, "temporarily_unavailable", description, pause)
