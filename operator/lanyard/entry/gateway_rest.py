@@ -18,6 +18,7 @@ from lanyard.entry.outbound import outbound_of
 from lanyard.entry.settings import Settings
 from lanyard.flows.callers import Callers
 from lanyard.flows.credential_mirror import CredentialView, KnownCredentials
+from lanyard.flows.issuer_fetch import IssuerFetch
 from lanyard.flows.issuer_probe import IssuerProbe
 from lanyard.flows.manage import Applications, Manager
 from lanyard.oauth.minting import SigningKey
@@ -51,7 +52,7 @@ def assemble_rest(
         kube=kube,
         applications=applications,
         credentials=known,
-        probe=IssuerProbe(outbound),
+        probe=IssuerProbe(IssuerFetch(outbound, kube, clock)),
         new_name=lambda: f"fc-{secrets.token_hex(_NAME_BYTES)}",
     )
     callers = Callers(reviews=Reviews(kube), keys=keys, revoked=revoked, issuer=settings.gateway_url, clock=clock)
