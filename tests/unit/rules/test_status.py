@@ -485,9 +485,12 @@ def test_without_a_secret_what_is_told_is_the_token_and_no_secret_is_bound() -> 
 
 
 @pytest.mark.spec("F1")
-def test_a_secret_is_bound_until_the_copy_has_taken_its_place() -> None:
+@pytest.mark.parametrize(
+    "version", [pytest.param(None, id="no copy yet"), pytest.param("90", id="a copy from when a credential named it")]
+)
+def test_a_secret_is_bound_until_the_copy_has_taken_its_place(version: str | None) -> None:
     published = passes(FETCHED)
-    failing = replace(ALONE_LOOKED, published_version=None, failure=DOWN, failed_attempts=1)
+    failing = replace(ALONE_LOOKED, published_version=version, intact=False, failure=DOWN, failed_attempts=1)
     waiting = passes(failing, status=published)
     assert waiting["binding"] == {"name": "crm-token"}
     assert told(waiting)["Ready"] == "False ProviderUnavailable"
