@@ -1,17 +1,22 @@
 """Tokens of Lanyard's own at a running gateway: published keys, introspection, and revocation at all replicas."""
 
+import base64
 import json
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import jwt
 import pytest
 
+from lanyard.stores.ring_format import RingKey, ring_text
+from lanyard.stores.signing import fresh_scalar
 from support.cluster import Cluster
-from support.consenting import SECRETS
+from support.consenting import SECRETS, give_back_lease, hold_lease
 from support.federating import ASSERTION_TYPE, FederationTeam
 from support.issuing import SUBJECT, StaticIssuer
 
@@ -45,6 +50,46 @@ def other(
         yield here
         here.close()
         client.delete(f"/api/v1/namespaces/{name}")
+
+
+HOUR = timedelta(hours=1)
+
+
+@dataclass
+class Ring:
+    """A file with signing keys by name, each active from a moment that is told from now."""
+
+    path: Path
+    material: dict[str, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.write(old=-HOUR)
+
+    def write(self, **ages: timedelta) -> None:
+        now = datetime.now(UTC)
+        made = [RingKey(name, self.material.setdefault(name, fresh_scalar()), now + age) for name, age in ages.items()]
+        fresh = self.path.with_suffix(".new")
+        fresh.write_text(ring_text(tuple(made)))
+        fresh.replace(self.path)
+
+    def text(self, name: str) -> str:
+        return base64.b64encode(self.material[name]).decode()
+
+
+def kid_of(text: str) -> str:
+    return str(jwt.get_unverified_header(text)["kid"])
+
+
+def keys_in(answer: httpx.Response) -> set[str]:
+    return {one["kid"] for one in answer.json()["keys"]}
+
+
+def until_signed_by_another(team: FederationTeam, issuer: StaticIssuer, key_id: str) -> str:
+    answer = team.until(
+        lambda: team.present(issuer.token()),
+        lambda answer: answer.status_code == 200 and kid_of(answer.json()["access_token"]) != key_id,
+    )
+    return str(answer.json()["access_token"])
 
 
 def token(team: FederationTeam, issuer: StaticIssuer, subject: str = SUBJECT) -> str:
@@ -97,6 +142,48 @@ class TestMetadata:
         answer = team.client.post(team.url(path), data={})
         assert (answer.status_code, answer.json()["error"]) == (405, "invalid_request")
         assert "GET" in answer.headers["Allow"]
+
+
+class TestRotation:
+    """The ring as a mounted file that is replaced, with the ages that `lanyard keys rotate` gives."""
+
+    @pytest.fixture
+    def ring(self, tmp_path: Path) -> Ring:
+        return Ring(tmp_path / "signing.json")
+
+    @pytest.fixture
+    def gateway(self, kubernetes: Any, gateway_process: Callable[..., Any], ring: Ring) -> Iterator[Any]:
+        with kubernetes.client() as client:
+            hold_lease(client)
+            yield gateway_process(keyring_signing=str(ring.path)).start()
+            give_back_lease(client)
+
+    @pytest.mark.spec("F1")
+    def test_keys_overlap_and_a_token_dies_with_its_key(
+        self, team: FederationTeam, issuer: StaticIssuer, ring: Ring
+    ) -> None:
+        before = token(team, issuer)
+        ring.write(old=-HOUR, new=HOUR)
+        published = team.until(lambda: team.client.get(team.url("/oauth/jwks")), lambda it: len(keys_in(it)) == 2)
+        assert kid_of(token(team, issuer)) == kid_of(before), "a key that is to come is published and does not sign"
+        ring.write(old=-HOUR, new=-HOUR / 2)
+        after = until_signed_by_another(team, issuer, kid_of(before))
+        assert keys_in(published) == {kid_of(before), kid_of(after)}, "whoever kept the keys has the new one already"
+        assert keys_in(team.client.get(team.url("/oauth/jwks"))) == keys_in(published)
+        assert ask(team, before, proof=after).json()["active"] is True, "a key that signs no more still verifies"
+        ring.write(new=-HOUR / 2)
+        team.until(lambda: ask(team, before, proof=after), lambda answer: answer.json() == INACTIVE)
+        assert keys_in(team.client.get(team.url("/oauth/jwks"))) == {kid_of(after)}
+        assert ask(team, after, proof=before).status_code == 401
+
+    def test_a_ring_that_cannot_be_used_leaves_the_one_from_before(
+        self, team: FederationTeam, issuer: StaticIssuer, ring: Ring
+    ) -> None:
+        before = token(team, issuer)
+        ring.path.write_text(ring.path.read_text().replace(ring.text("old"), base64.b64encode(b"\xff" * 32).decode()))
+        assert kid_of(token(team, issuer)) == kid_of(before)
+        assert ask(team, before, proof=before).json()["active"] is True
+        assert "no private key of P-256" in team.gateway.log.read_text()
 
 
 class TestIntrospection:
