@@ -6,29 +6,34 @@ It decides on an answer and on nothing else: keys that JWTs are verified with co
 import asyncio
 from typing import Protocol
 
-from lanyard.errors import LanyardError
+from lanyard.errors import KubernetesError, KubernetesStatus, LanyardError
 from lanyard.flows.issuer_fetch import IssuerFetch, KeySource
+from lanyard.reasons import Reason
 
 LONGEST_PROBE = 5.0
+"""Seconds in all: discovery and keys together."""
 
 
 class Probe(Protocol):
-    """`jwks_uri` takes the place of the discovery document, `ca` (PEM) that of the public trust."""
-
-    async def __call__(self, issuer: str, *, jwks_uri: str | None, ca: str | None) -> bool: ...
+    async def __call__(self, source: KeySource) -> Reason | None:
+        """Why there are no keys; None when there are. KubernetesError when only the API server could have said."""
 
 
 class IssuerProbe:
-    """Fetches as the operator will, and keeps nothing."""
+    """By the same steps as the operator, and so with the same outcome."""
 
     def __init__(self, fetch: IssuerFetch, *, seconds: float = LONGEST_PROBE) -> None:
         self._fetch = fetch
         self._seconds = seconds
 
-    async def __call__(self, issuer: str, *, jwks_uri: str | None, ca: str | None) -> bool:
+    async def __call__(self, source: KeySource) -> Reason | None:
         try:
             async with asyncio.timeout(self._seconds):
-                await self._fetch.fetch(KeySource(issuer, jwks_uri, ca))
-        except (LanyardError, TimeoutError):
-            return False
-        return True
+                await self._fetch.fetch(source)
+        except TimeoutError:
+            return Reason.ISSUER_UNREACHABLE
+        except LanyardError as error:
+            if error.reason is Reason.KUBERNETES_UNAVAILABLE:
+                raise KubernetesError(KubernetesStatus(503), error.retry_after) from None
+            return error.reason
+        return None
