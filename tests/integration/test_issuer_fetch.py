@@ -101,6 +101,18 @@ DISCOVERY: dict[str, tuple[AnswerOf, Reason]] = {
         lambda one: Answer.of_json(one.discovery(jwks_uri="http://keys.example/")),
         Reason.ISSUER_DISCOVERY_INVALID,
     ),
+    "keys at half an address": (
+        lambda one: Answer.of_json(one.discovery(jwks_uri="http://[::1/keys")),
+        Reason.ISSUER_DISCOVERY_INVALID,
+    ),
+    "keys at half an https address": (
+        lambda one: Answer.of_json(one.discovery(jwks_uri="https://[::1/keys")),
+        Reason.ISSUER_KEYS_INVALID,
+    ),
+    "keys at a port that is none": (
+        lambda one: Answer.of_json(one.discovery(jwks_uri="https://127.0.0.1:x/keys")),
+        Reason.ISSUER_KEYS_INVALID,
+    ),
     "keys over http on loopback": (
         lambda one: Answer.of_json(one.discovery(jwks_uri="http://127.0.0.1:9/keys")),
         Reason.EGRESS_NOT_ALLOWED,

@@ -60,10 +60,11 @@ class IssuerFetch:
             return await self._own_keys(source.issuer)
         try:
             found = await self._get(source, discovery_address(source.issuer), _DISCOVERY)
+            address = keys_address(found.body, source.issuer)
+            is_plain = address.startswith("http:") and not is_loopback(urlsplit(address).hostname or "")
         except ValueError:
             raise _no_url(source.issuer) from None
-        address = keys_address(found.body, source.issuer)
-        if address.startswith("http:") and not is_loopback(urlsplit(address).hostname or ""):
+        if is_plain:
             raise _no_url(source.issuer)
         return await self._keys(source, address)
 

@@ -122,7 +122,7 @@ async def test_an_api_server_that_does_not_answer_is_told_as_such(path: str, cod
     assert place.network.asked == []
 
 
-async def test_a_probe_says_yes_or_no() -> None:
+async def test_a_probe_tells_why_there_are_no_keys() -> None:
     probe = IssuerProbe(Place().fetch)
-    assert await probe(OWN, jwks_uri=None, ca=None)
-    assert not await probe("https://issuer.example", jwks_uri=None, ca=None)
+    assert await probe(KeySource(OWN)) is None
+    assert await probe(KeySource("https://issuer.example")) is Reason.ISSUER_UNREACHABLE
