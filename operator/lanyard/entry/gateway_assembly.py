@@ -134,8 +134,8 @@ def assemble_gateway(
         settings,
         kube=kube,
         applications=known.application,
-        keys=lambda: rings.signing_ring().keys,
-        revoked=revocations.is_revoked,
+        # Without a ring no token is ours.
+        live=own.live if rings.signing is not None else lambda _: None,
         clock=clock,
     )
     machines = MachineGuard(settings.exchange_address_requests_per_minute, settings.gateway_proxies, live)
