@@ -285,7 +285,7 @@ async def connecting(office: Office) -> AsyncIterator[tuple[Connect, WorkQueue]]
     kube, world, tally = office.kube, office.world, Tally()
     queue = WorkQueue(nothing, clock, workers=1)
     catalogue = Catalogue(MappingProxyType(load_catalogue()), world)
-    outlet = Outlet(Publisher(kube, world, b"k" * 32), None, world)
+    outlet = Outlet(Publisher(kube, world, b"k" * 32), None)
     async with Outbound(EgressPolicy()) as outbound:
         vault = VaultReader(outbound)
         resolver = Resolver(

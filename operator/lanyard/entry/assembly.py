@@ -186,7 +186,7 @@ def assemble(
         pause=settings.retry_first,
         clock=clock,
     )
-    outlet = Outlet(publisher, copies, world)
+    outlet = Outlet(publisher, copies)
     connect = Connect(
         world=world,
         gatherer=Gatherer(

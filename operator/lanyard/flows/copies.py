@@ -93,6 +93,11 @@ class Copies:
         audit("copy", "written", object_name=str(record.key), uid=record.uid)
         return seen
 
+    def standing(self, record: Record) -> SeenCopy | None:
+        """The copy of a Connection as the watch shows it; None when there is none, and when nobody can open it."""
+        seen = self._world.copy_of(record.key, record.uid)
+        return seen if seen is not None and self._store.opens(seen) else None
+
     async def look(self, record: Record) -> None:
         """Afterwards the world has the copy that the API server has. KubernetesError when it does not say."""
         known, there = self._world.copy_of(record.key, record.uid), await self._store.seen(record.uid)
@@ -120,7 +125,7 @@ class Copies:
         if secret is None:
             # Not published, or not as it was written: the pass that mends it comes back here.
             return
-        known = self._world.copy_of(record.key, record.uid)
+        known = self.standing(record)
         if "lastRefreshedAt" not in record.parsed_status() or (known is not None and known.made_from == secret.marker):
             return
         if marker != secret.marker:

@@ -6,7 +6,7 @@ On a change from one to the other the new place is written before the old one is
 from lanyard.errors import KubernetesError, LanyardError
 from lanyard.flows.copies import Copies
 from lanyard.flows.publish import Publisher, Target, Written, refused
-from lanyard.flows.world import Record, SecretVersion, World
+from lanyard.flows.world import Record, SecretVersion
 from lanyard.reasons import Reason
 from lanyard.rules.publish import Content
 from lanyard.stores.copies import SeenCopy, copy_of
@@ -18,10 +18,9 @@ ALONE = "nothing else"
 class Outlet:
     """One instance a process. `copies` is None where there is no gateway to hand tokens out."""
 
-    def __init__(self, publisher: Publisher, copies: Copies | None, world: World) -> None:
+    def __init__(self, publisher: Publisher, copies: Copies | None) -> None:
         self._publisher = publisher
         self._copies = copies
-        self._world = world
 
     @property
     def copies_tokens(self) -> bool:
@@ -31,7 +30,7 @@ class Outlet:
         """What is published as the watch shows it, None when nothing is."""
         if target.publish:
             return self._publisher.standing(record, target, before)
-        seen = self._world.copy_of(record.key, record.uid)
+        seen = self._copies.standing(record) if self._copies is not None else None
         return _version(record, seen) if seen is not None else None
 
     async def is_intact(self, record: Record, target: Target, written: Written) -> bool:

@@ -22,12 +22,14 @@ from lanyard.errors import KubernetesError, LanyardError, PublishError
 from lanyard.reasons import Reason
 from lanyard.rules.publish import Content
 from lanyard.sensitive import MASK, Sensitive
-from lanyard.stores.keyring import NONCE_BYTES, Context, Keyring
+from lanyard.stores.keyring import NONCE_BYTES, Context, Keyring, key_id_of
 
 MADE_FROM = f"{GROUP}/copy-of"
 """What a copy was made from; tells without opening it whether it is the newest."""
 EXPIRES = f"{GROUP}/token-expires"
 """RFC 3339: when the token ends; empty for one that does not."""
+SEALED_WITH = f"{GROUP}/copy-key"
+"""Id of the key that sealed it: whether it opens is known without reading it."""
 FIELD = "access_token"
 FORMAT = 1
 _PREFIX = "token-"
@@ -61,6 +63,7 @@ class SeenCopy:
     install: str
     made_from: str
     expires_at: datetime | None
+    key_id: str = ""
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> "SeenCopy":
@@ -74,6 +77,7 @@ class SeenCopy:
             install=labels.get(COPY_LABEL, ""),
             made_from=annotations.get(MADE_FROM, ""),
             expires_at=_known_moment(annotations.get(EXPIRES, "")),
+            key_id=annotations.get(SEALED_WITH, ""),
         )
 
 
@@ -125,6 +129,14 @@ class CopyStore:
             secret_uid = there.secret_uid if there is not None else None
         raise PublishError(Reason.SECRET_REFUSED, secret=secret_name(uid), status=refused_with)
 
+    def opens(self, seen: SeenCopy) -> bool:
+        """Whether the ring has the key of a copy. One that was sealed with a ring that is lost is good for nothing."""
+        try:
+            return seen.key_id in self._keyring()
+        except LanyardError:
+            # Without a ring nothing could be sealed in its place.
+            return True
+
     async def read(self, uid: str, owner: str) -> TokenCopy | None:
         """None when there is none. LanyardError: KEYRING_LOST, STATE_INVALID."""
         try:
@@ -160,11 +172,13 @@ class CopyStore:
         return SeenCopy.of(found["metadata"])
 
     def _secret(self, uid: str, owner: str, copy: TokenCopy, made_from: str, now: datetime) -> Object:
-        # All of them each time: an apply does not take away what a create has set.
-        ends_at = _moment(copy.expires_at) if copy.expires_at is not None else ""
-        annotations = {CONNECTION_ANNOTATION: owner, MADE_FROM: made_from, EXPIRES: ends_at}
         nonce = secrets.token_bytes(NONCE_BYTES)
         sealed = self._keyring().seal(_text(copy), Context(FIELD, uid, owner), now=now, nonce=nonce)
+        # All of them each time: an apply does not take away what a create has set.
+        ends_at = _moment(copy.expires_at) if copy.expires_at is not None else ""
+        annotations = {
+            CONNECTION_ANNOTATION: owner, MADE_FROM: made_from, EXPIRES: ends_at, SEALED_WITH: key_id_of(sealed),
+        }  # fmt: skip
         return {
             "apiVersion": "v1",
             "kind": "Secret",

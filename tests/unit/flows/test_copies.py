@@ -105,6 +105,9 @@ class Stage:
         self._met()
         self.removed.append(one.uid)
 
+    def opens(self, one: SeenCopy) -> bool:
+        return one.key_id == "k1"
+
     # the API server
     async def get(self, _path: str) -> dict[str, Any]:
         self.reads += 1
@@ -132,9 +135,10 @@ class Stage:
 
 
 def seen(
-    uid: str = "uid", *, version: str = "1", owner: str = "sales/crm", made_from: str = VERSION.marker, secret: str = ""
-) -> SeenCopy:
-    return SeenCopy(f"token-{uid}", secret or f"s-{uid}", version, uid, owner, "here", made_from, NOW + HOUR)
+    uid: str = "uid", *, version: str = "1", owner: str = "sales/crm", made_from: str = VERSION.marker,
+    secret: str = "", key: str = "k1",
+) -> SeenCopy:  # fmt: skip
+    return SeenCopy(f"token-{uid}", secret or f"s-{uid}", version, uid, owner, "here", made_from, NOW + HOUR, key)
 
 
 async def test_without_a_credential_there_is_no_copy() -> None:
@@ -160,6 +164,16 @@ async def test_what_was_published_a_moment_ago_is_copied_without_a_call() -> Non
     stage.copies.hold(record, VERSION, CONTENT)
     await stage.look()
     assert (stage.written, stage.reads) == ([TOKEN], 0)
+
+
+async def test_a_copy_that_nobody_can_open_is_made_again() -> None:
+    stage = Stage()
+    record = stage.connect()
+    stage.trust()
+    stage.world.keep_copy(seen(key="lost"))
+    assert outlet(stage).standing(record, ALONE, None) is None
+    await stage.look()
+    assert stage.written == [TOKEN]
 
 
 async def test_what_was_at_hand_for_another_version_is_not_copied() -> None:
@@ -252,7 +266,7 @@ async def test_a_removal_that_failed_is_tried_again() -> None:
 
 def outlet(stage: Stage) -> Outlet:
     publisher: Any = stage
-    return Outlet(publisher, stage.copies, stage.world)
+    return Outlet(publisher, stage.copies)
 
 
 ALONE = Target("token-uid", "", publish=False)

@@ -145,6 +145,18 @@ async def test_a_ring_without_its_key_is_named() -> None:
     assert caught.value.reason is Reason.KEYRING_LOST
 
 
+async def test_whether_a_copy_opens_is_told_by_its_key() -> None:
+    seen = await written(Shelf())
+    kube: Any = Shelf()
+    other = CopyStore(kube, "lanyard-exchange", lambda: Keyring((RingKey("k2", b"x" * 32, NOW),)), "here")
+    assert (seen.key_id, store(Shelf()).opens(seen), other.opens(seen)) == ("k1", True, False)
+
+    def no_ring() -> Keyring:
+        raise LanyardError(Reason.KEYRING_LOST, key="")
+
+    assert CopyStore(kube, "lanyard-exchange", no_ring, "here").opens(seen), "nothing better could be made"
+
+
 async def test_what_is_known_as_ours_is_replaced_in_one_write() -> None:
     shelf = Shelf()
     known = await written(shelf)
@@ -249,4 +261,4 @@ def test_a_mark_that_somebody_has_spoiled_says_nothing() -> None:
     metadata = {
         "name": "token-uid", "uid": "u", "resourceVersion": "1", "annotations": {"lanyard.dev/token-expires": "soon"},
     }  # fmt: skip
-    assert SeenCopy.of(metadata) == SeenCopy("token-uid", "u", "1", "uid", "", "", "", None)
+    assert SeenCopy.of(metadata) == SeenCopy("token-uid", "u", "1", "uid", "", "", "", None, "")
