@@ -18,7 +18,7 @@ from lanyard.flows.key_sets import KeySetMirror, KeySets
 from lanyard.oauth.jwk import KeySet
 from lanyard.oauth.presented import Flaw, PresentedError, presented
 from lanyard.stores.issuer_keys import IssuerKeys, IssuerKeyStore, key_set_name
-from support.cluster import Cluster
+from support.cluster import Cluster, message_of, status_of
 from support.consenting import SECRETS
 from support.issuing import Fetches, StaticIssuer
 from support.provider import Answer
@@ -252,3 +252,15 @@ def test_a_private_address_that_the_platform_does_not_allow_is_never_asked(
     finally:
         strict.stop()
         operator.start()
+
+
+def test_a_credential_says_what_is_wrong_with_its_issuer_and_that_it_was_mended(
+    cluster: Cluster, operator: Any, issuer: StaticIssuer
+) -> None:
+    issuer.answer_discovery(Answer.of_json(issuer.discovery(issuer=f"{issuer.url}/")))
+    trusted(cluster, issuer)
+    kind, condition = "FederatedCredential", "IssuerKeysKnown"
+    seen = cluster.wait_reason("ci", "IssuerMismatch", kind=kind, condition=condition)
+    assert "a slash at the end counts" in message_of(seen, condition)
+    issuer.mend()
+    cluster.wait(kind, "ci", lambda one: status_of(one, condition) == "True")

@@ -26,14 +26,17 @@ HEADERS = {
 }
 _PREFIXES = ("/identity_/", "/oauth/token", "/oauth/introspect", "/oauth/revoke", "/oauth/jwks", "/.well-known/")
 _ENTRA = ("/oauth2/v2.0/token", "/v2.0/.well-known/openid-configuration")
-# Nothing of the cluster is in them, and without the keys nobody can check the tokens that are out already.
-_ALWAYS = ("/.well-known/", "/oauth/jwks")
 _CODES = {404: "not_found", 405: "invalid_request", 413: "invalid_request"}
 
 
 def is_for_machines(path: str) -> bool:
     """Whether a program asks and not a browser: it is answered in JSON, whatever is wrong."""
     return path.startswith(_PREFIXES) or path.endswith(_ENTRA)
+
+
+def _is_public(path: str) -> bool:
+    """Metadata and keys: nothing of the cluster is in them, and without keys nobody can check tokens that are out."""
+    return path == "/oauth/jwks" or path.startswith("/.well-known/") or path.endswith(_ENTRA[1])
 
 
 class MachineGuard:
@@ -56,7 +59,7 @@ class MachineGuard:
             seconds = self._addresses.wait(asker)
             if seconds:
                 return _later(request, Refusal.TOO_MANY, "asked too often", seconds)
-            if not self._live() and not request.path.startswith(_ALWAYS):
+            if not self._live() and not _is_public(request.path):
                 return _later(request, Refusal.UNAVAILABLE, "the gateway has not heard of the cluster for a while")
             return await handler(request)
         except web.HTTPMethodNotAllowed as error:

@@ -56,7 +56,7 @@ class IssuerFetch:
         """LanyardError with the reason why there are none. SteppedBackError passes."""
         if source.jwks_uri is not None:
             return await self._keys(source, source.jwks_uri)
-        if source.ca_bundle is None and await self._is_own(source.issuer):
+        if await self._is_own(source.issuer):
             return await self._own_keys(source.issuer)
         try:
             found = await self._get(source, discovery_address(source.issuer), _DISCOVERY)
