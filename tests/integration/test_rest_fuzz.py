@@ -31,7 +31,7 @@ BOUNDED = settings(deadline=None, database=None, suppress_health_check=list(Heal
 
 
 def test_whatever_is_sent_is_answered_as_documented(rest: RestTeam) -> None:
-    schema = schema_of(rest)
+    schema = schema_of(rest, astray=True)
     operations = [one.ok() for one in schema.get_all_operations()]
     assert len(operations) == 5
     made_up = st.one_of(one.as_strategy(generation_mode=mode) for one in operations for mode in GenerationMode)
@@ -50,7 +50,7 @@ def test_whatever_is_sent_is_answered_as_documented(rest: RestTeam) -> None:
 
 def test_one_thing_after_the_other_is_answered_as_documented(rest: RestTeam) -> None:
     statuses: list[int] = []
-    machine: Any = schema_of(rest).as_state_machine()
+    machine: Any = schema_of(rest, astray=False).as_state_machine()
 
     class Working(machine):
         def setup(self) -> None:
@@ -65,4 +65,4 @@ def test_one_thing_after_the_other_is_answered_as_documented(rest: RestTeam) -> 
             case.validate_response(response, checks=STATEFUL, transport_kwargs=kwargs)
 
     Working.run(settings=settings(BOUNDED, max_examples=80, stateful_step_count=10))
-    assert {200, 201, 204, 400, 404} <= set(statuses)
+    assert {201, 204, 404} <= set(statuses), "it went through whole lives"
