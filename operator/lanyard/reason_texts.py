@@ -266,7 +266,8 @@ CATALOGUE: dict[Reason, Entry] = {
         _AGAIN),
     Reason.AUTHORIZATION_LOST: _consent("The exchange of the provider's answer was cut short; a code works once.",
         _AGAIN),
-    Reason.AUTHORIZATION_OUTDATED: _consent("The Connection or its connector was changed during the consent.", _AGAIN),
+    Reason.AUTHORIZATION_OUTDATED: _consent(
+        "The Connection, its connector or its approval was changed during the consent.", _AGAIN),
     Reason.GRANT_REVOKED: _consent("The provider has ended the access that was granted (invalid_grant).", _AGAIN),
     Reason.GRANT_EXPIRED: _consent("The refresh token has expired.", _AGAIN),
     Reason.REFRESH_TOKEN_LOST: _consent(

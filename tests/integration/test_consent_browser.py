@@ -1,6 +1,5 @@
 """The consent pages in a real browser, on a phone and on a desk, held to axe-core's rules."""
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,35 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from localenv.browser import FLAGS, chromium
-from localenv.tools import axe
+from support.browsing import SIZES, WITHIN, a_browser, assert_accessible, context_of
 from support.cluster import Cluster
 from support.consenting import PASSWORD, Team
 
 pytestmark = pytest.mark.spec("C4")
 
 ROOT = Path(__file__).parents[2]
-SIZES = {"phone": {"width": 390, "height": 844}, "desk": {"width": 1280, "height": 900}}
-WITHIN = 15_000
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=str(chromium()), args=list(FLAGS))
+    with a_browser() as started:
         yield started
-        started.close()
-
-
-def context_of(browser: Browser, size: str, **more: Any) -> BrowserContext:
-    """Certificates of the environment's own authority are taken; the tests with the HTTP client verify them."""
-    context = browser.new_context(
-        viewport=SIZES[size], is_mobile=size == "phone", ignore_https_errors=True, bypass_csp=False, **more
-    )
-    context.set_default_timeout(WITHIN)
-    return context
 
 
 @pytest.fixture(params=SIZES)
@@ -44,32 +29,6 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     context = context_of(browser, request.param)
     yield context.new_page()
     context.close()
-
-
-def problems(page: Page) -> list[str]:
-    """What axe-core finds. The script runs in the page's isolated world, so its policy stays as strict as it is."""
-    session = page.context.new_cdp_session(page)
-    frame = session.send("Page.getFrameTree")["frameTree"]["frame"]["id"]
-    world = session.send("Page.createIsolatedWorld", {"frameId": frame, "worldName": "axe"})["executionContextId"]
-    session.send("Runtime.evaluate", {"expression": axe().read_text(), "contextId": world})
-    found = session.send(
-        "Runtime.evaluate",
-        {
-            "expression": "axe.run(document).then(r => JSON.stringify(r.violations.map("
-            "v => v.id + ': ' + v.nodes.map(n => n.target.join(' ')).join(', '))))",
-            "contextId": world,
-            "awaitPromise": True,
-            "returnByValue": True,
-        },
-    )
-    assert "exceptionDetails" not in found, found
-    listed: list[str] = json.loads(found["result"]["value"])
-    return listed
-
-
-def assert_accessible(page: Page) -> None:
-    assert problems(page) == []
-    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), "it fits"
 
 
 def picture(page: Page, name: str) -> None:

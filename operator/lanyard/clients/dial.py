@@ -11,6 +11,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import httpcore
@@ -69,15 +70,21 @@ class _Reader(asyncio.StreamReader):
 
 
 class _Stream(httpcore.AsyncNetworkStream):
-    """The phases have no time limits of their own: the caller holds one deadline over all of them."""
+    """The phases have no time limits of their own: the caller holds one deadline over all of them.
+
+    What is written leaves when an answer is asked for: head and body of a request are one system call.
+    """
 
     def __init__(self, reader: _Reader, writer: asyncio.StreamWriter, may_send: Callable[[], bool]) -> None:
         self._reader = reader
         self._writer = writer
         self._may_send = may_send
         self._received = 0
+        self._unsent = bytearray()
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
+        if self._unsent:
+            await self._flush()
         if self._received > WIRE_LIMIT:
             raise AnswerTooLong
         if self._received and self._reader.waiting:
@@ -91,13 +98,16 @@ class _Stream(httpcore.AsyncNetworkStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
         self._received = 0
+        self._unsent += buffer
+
+    async def _flush(self) -> None:
         if not self._may_send():
             raise SteppedBackError
-        try:
-            self._writer.write(buffer)
+        # A peer that closes early may have answered before: what there is to read tells.
+        with suppress(OSError):
+            self._writer.write(bytes(self._unsent))
+            self._unsent.clear()
             await self._writer.drain()
-        except OSError as error:
-            raise httpcore.WriteError from error
 
     async def aclose(self) -> None:
         # No TLS farewell: every answer has a length of its own, and waiting for the peer's would keep sockets open.

@@ -42,6 +42,7 @@ WEATHER = frozenset(
     }
 )
 """What may be over at the next poll; nothing was decided by it."""
+LOOK_AGAIN = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +90,13 @@ class DeviceAuthorizer:
             when = await self._round(key, held, consent, consent.device)
         except LanyardError as error:
             self.forget(key, queue)
-            await self._settlement.end(held, error)
+            if not await self._settlement.end(held, error):
+                queue.at(key, self._clock() + LOOK_AGAIN)
             return
         if when is None:
             self.forget(key, queue)
         else:
-            queue.at(key, min(when, consent.device.ends_at))
+            queue.at(key, when)
 
     async def _round(self, key: Key, held: ConsentRecord, consent: Consent, device: Device) -> datetime | None:
         """When to look again, None when the record is done; LanyardError when it is to end."""
@@ -103,17 +105,17 @@ class DeviceAuthorizer:
         grant = await self._settlement.stored_of(held) if is_first else None
         if grant is not None:
             # Its code is spent, and some providers end the grant of one that comes again.
-            await self._settlement.finish(held, Outcome(Reason.AUTHORIZED.value, grant.account))
-            return None
+            is_written = await self._settlement.finish(held, Outcome(Reason.AUTHORIZED.value, grant.account))
+            return None if is_written else now + LOOK_AGAIN
         if now >= device.ends_at:
             raise LanyardError(Reason.AUTHORIZATION_EXPIRED)
         errand = self._settlement.agreed(held, consent)
         current = self._current(held, device, now)
         if now < current.next_at:
-            return current.next_at
+            return min(current.next_at, device.ends_at)
         waiting = self._endpoint.enter(errand, key)
         if waiting is not None:
-            return waiting.until or device.ends_at
+            return min(waiting.until or device.ends_at, device.ends_at)
         work = self._begin if held.phase is Phase.REQUESTED else self._poll
         try:
             following = await to_its_end(work(held, consent, device, errand, current))
@@ -121,8 +123,12 @@ class DeviceAuthorizer:
             self._endpoint.leave(errand)
         if following is None:
             return None
+        if isinstance(following, datetime):
+            # From now on it is as one that another process has polled for.
+            self._rounds.pop(held.name, None)
+            return following
         self._rounds[held.name] = following
-        return following.next_at
+        return min(following.next_at, device.ends_at)
 
     def _current(self, held: ConsentRecord, device: Device, now: datetime) -> Round:
         """Whoever finds a code that another process asked for does not know when that one polled last, nor what it was
@@ -138,7 +144,7 @@ class DeviceAuthorizer:
 
     async def _begin(
         self, held: ConsentRecord, consent: Consent, device: Device, errand: Errand, current: Round
-    ) -> Round | None:
+    ) -> Round:
         """Steps 2 and 3."""
         try:
             resolved = await self._endpoint.credentials(errand)
@@ -162,8 +168,8 @@ class DeviceAuthorizer:
 
     async def _poll(
         self, held: ConsentRecord, consent: Consent, device: Device, errand: Errand, current: Round
-    ) -> Round | None:
-        """Steps 4 to 6; None when the record is done."""
+    ) -> Round | datetime | None:
+        """Steps 4 to 6; None when the record is done, a time to look again when it could not be told how it ended."""
         record = errand.record
         if device.code is None:
             raise LanyardError(Reason.STATE_INVALID, name=held.name)
@@ -175,8 +181,8 @@ class DeviceAuthorizer:
             except LanyardError as error:
                 return self._later(current, error)
             if isinstance(told, Token):
-                await self._keep(held, consent, errand, resolved, told)
-                return None
+                is_written = await self._keep(held, consent, errand, resolved, told)
+                return None if is_written else self._clock() + LOOK_AGAIN
         match told:
             case Poll.DENIED:
                 raise LanyardError(Reason.CONSENT_DENIED)
@@ -188,9 +194,9 @@ class DeviceAuthorizer:
 
     async def _keep(
         self, held: ConsentRecord, consent: Consent, errand: Errand, resolved: Mapping[str, Resolved], token: Token
-    ) -> None:
+    ) -> bool:
         try:
-            await self._settlement.keep(held, consent, errand, resolved, token)
+            return await self._settlement.keep(held, consent, errand, resolved, token)
         except SteppedBackError:
             # Its code is spent: whoever polls with it next is refused.
             await self._settlement.end(held, LanyardError(Reason.AUTHORIZATION_LOST))

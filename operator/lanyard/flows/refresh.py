@@ -97,12 +97,11 @@ class Refresher:
         """
         for _ in range(ROUNDS):
             stored = await self._found(wanted)
-            known = plan_for(wanted.spec, wanted.plan.connector, stored.grant.learned)
-            errand = replace(wanted, plan=known)
+            errand = _knowing(wanted, stored.grant)
             hold_bound(errand, stored.grant)
             now = self._clock()
             due = wish.is_due(stored.grant, _due_at(errand, stored.grant), now)
-            match next_step(stored, known.method.rotation, due=due, now=now):
+            match next_step(stored, errand.plan.method.rotation, due=due, now=now):
                 case Current():
                     return _acquired(errand, stored.grant)
                 case Hold(until, reason):
@@ -287,6 +286,12 @@ def _acquired(errand: Errand, grant: Grant, *, skewed: bool = False) -> Acquired
         captured=grant.captured,
     )
     return Acquired(content, window, grant.scopes, wanted, dict(errand.read), account=grant.account or UNNAMED)
+
+
+def _knowing(errand: Errand, grant: Grant) -> Errand:
+    if not grant.learned:
+        return errand
+    return replace(errand, plan=plan_for(errand.spec, errand.plan.connector, grant.learned))
 
 
 def _due_at(errand: Errand, grant: Grant) -> datetime | None:

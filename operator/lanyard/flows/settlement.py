@@ -96,8 +96,9 @@ class Settlement:
 
     async def keep(
         self, held: ConsentRecord, consent: Consent, errand: Errand, resolved: Mapping[str, Resolved], token: Token
-    ) -> None:
-        """Whose account it is, before anything is replaced; then the grant is stored and the record is done.
+    ) -> bool:
+        """Whose account it is, before anything is replaced; then the grant is stored and the record is done, False when
+        that could not be written.
 
         LanyardError when the token is not one to keep: nothing was replaced.
         """
@@ -106,27 +107,34 @@ class Settlement:
         await self._store(record, grant)
         record.declined = None
         audit("consent", "authorized", object_name=str(record.key), uid=record.uid, approved_by=consent.approved_by)
-        await self.finish(held, Outcome(Reason.AUTHORIZED.value, grant.account))
+        is_written = await self.finish(held, Outcome(Reason.AUTHORIZED.value, grant.account))
         self._world.wake(record.key)
+        return is_written
 
-    async def end(self, held: ConsentRecord, error: LanyardError) -> None:
-        """How it ended without a grant: for the page, for the Connection, and for whoever reads its Events."""
+    async def end(self, held: ConsentRecord, error: LanyardError) -> bool:
+        """How it ended without a grant: for the page, for the Connection, and for whoever reads its Events. False when
+        the page could not be told.
+        """
         told = _told(error)
         record = self.record_of(held)
         if record is not None:
             record.declined = told
             audit("consent", told.reason.value, object_name=str(record.key), uid=record.uid)
-        await self.finish(held, Outcome(_shown(error).value, error.facts.get("account", "")))
+        is_written = await self.finish(held, Outcome(_shown(error).value, error.facts.get("account", "")))
         if record is not None:
             self._world.wake(record.key)
             await self._reporter.announce(record, told.reason, told.message, warning=True, now=self._clock())
+        return is_written
 
-    async def finish(self, held: ConsentRecord, outcome: Outcome) -> None:
+    async def finish(self, held: ConsentRecord, outcome: Outcome) -> bool:
+        """Whether the record says so now."""
         try:
             await self._consents.finish(held, outcome)
         except KubernetesError as error:
             # The page says "almost there" until the record goes; the Connection itself tells how it ended.
             _log.warning("outcome not written", extra={"record": held.name, "status": error.code})
+            return error.code in {404, 409}
+        return True
 
     async def stored_of(self, held: ConsentRecord) -> Grant | None:
         """The grant that this consent brought; None when there is none, or none that opens."""

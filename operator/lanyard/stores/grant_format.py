@@ -15,15 +15,14 @@ from lanyard.sensitive import Sensitive
 FORMAT = 1
 _TOKENS = frozenset({"access_token", "refresh_token", "previous_refresh_token"})
 _MOMENTS = frozenset({"issued_at", "expires_at", "refresh_expires_at", "consented_at"})
-_NAMES = tuple(field.name for field in fields(Grant))
 
 
 def grant_text(grant: Grant, unread: Sensitive | None = None) -> bytes:
     """The document to be sealed. `unread` comes from `read_grant` of what it replaces."""
     document: dict[str, Any] = json.loads(unread.reveal()) if unread is not None else {}
     document["format"] = FORMAT
-    for name in _NAMES:
-        document[_member(name)] = _plain(name, getattr(grant, name))
+    for name, member in _MEMBERS.items():
+        document[member] = _plain(name, getattr(grant, name))
     return json.dumps(document, separators=(",", ":")).encode()
 
 
@@ -33,7 +32,7 @@ def read_grant(text: bytes) -> tuple[Grant, Sensitive | None]:
         document = json.loads(text)
         of_this_format = document.pop("format") == FORMAT
         # A member that is missing has the default of its field: it was not known when the grant was written.
-        known = {name: _value(name, document.pop(_member(name))) for name in _NAMES if _member(name) in document}
+        known = {name: _value(name, document.pop(member)) for name, member in _MEMBERS.items() if member in document}
         grant = Grant(**known)
     except (KeyError, TypeError, AttributeError, ValueError):
         # What json says of a text that is none carries that text.
@@ -69,6 +68,9 @@ def read_intent(text: bytes) -> Intent:
 def _member(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(part.title() for part in rest)
+
+
+_MEMBERS = {field.name: _member(field.name) for field in fields(Grant)}
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lanyard.errors import KubernetesError, KubernetesStatus, LanyardError, ProviderError, SteppedBackError
-from lanyard.flows.authorize_device import DeviceAuthorizer
+from lanyard.flows.authorize_device import LOOK_AGAIN, DeviceAuthorizer
 from lanyard.flows.keys import Key, What
 from lanyard.flows.token_endpoint import Errand, Waiting
 from lanyard.flows.world import Record
@@ -68,6 +68,8 @@ class Stage:
     waiting: Waiting | None = None
     refused: LanyardError | None = None
     lost: KubernetesError | None = None
+    tells: bool = True
+    """Whether the record takes how it ended."""
     now: datetime = NOW
     polls: list[datetime] = field(default_factory=list)
     written: list[ConsentRecord] = field(default_factory=list)
@@ -131,16 +133,19 @@ class Stage:
     def spending(self, _held: ConsentRecord) -> Any:
         return nullcontext()
 
-    async def keep(self, _held: Any, _consent: Any, _errand: Any, _resolved: Any, token: Token) -> None:
+    async def keep(self, _held: Any, _consent: Any, _errand: Any, _resolved: Any, token: Token) -> bool:
         if isinstance(self.code, SteppedBackError):
             raise self.code
         self.kept.append(token)
+        return self.tells
 
-    async def end(self, _held: ConsentRecord, error: LanyardError) -> None:
+    async def end(self, _held: ConsentRecord, error: LanyardError) -> bool:
         self.ended.append(error.reason)
+        return self.tells
 
-    async def finish(self, _held: ConsentRecord, outcome: Outcome) -> None:
+    async def finish(self, _held: ConsentRecord, outcome: Outcome) -> bool:
         self.finished.append(outcome)
+        return self.tells
 
     # the provider and the finalizer
     def enter(self, _errand: Errand, key: Key) -> Waiting | None:
@@ -350,6 +355,19 @@ async def test_a_consent_ends_at_its_time_and_not_later() -> None:
     assert await stage.look(shown(ends_in=8), after=5) == NOW + seconds(8)
     assert await stage.look(shown(ends_in=8), after=3) is None
     assert (len(stage.polls), stage.ended) == (1, [Reason.AUTHORIZATION_EXPIRED])
+
+
+@pytest.mark.spec("C+2")
+@pytest.mark.parametrize("answer", [TOKEN, Poll.DENIED], ids=["a token", "a refusal"])
+async def test_a_record_that_could_not_be_told_how_it_ended_is_looked_at_again(answer: Token | Poll) -> None:
+    stage = Stage(answers=[answer], tells=False)
+    await stage.look(shown())
+    assert await stage.look(shown(), after=5) == NOW + seconds(5) + LOOK_AGAIN
+    stage.tells = True
+    if answer is TOKEN:
+        stage.stored = grant(account="bot", consent=KEY.name)
+        await stage.look(shown(), after=1)
+        assert (len(stage.polls), stage.finished) == (1, [Outcome("Authorized", "bot")])
 
 
 async def test_a_connection_that_changed_ends_the_consent() -> None:
