@@ -208,6 +208,45 @@ def federation_team(cluster: Any, environment: Any, gateway: Any, issuer: Any) -
     here.close()
 
 
+@pytest.fixture(scope="module")
+def rest_gateway(gateway_process: Callable[..., Any], kubernetes: Any, tmp_path_factory: Any) -> Iterator[Any]:
+    """A gateway with the REST API on, and another one beside it at `other`."""
+    from support.certificates import authority_of_tests
+    from support.managing import rest_rights
+
+    trust = tmp_path_factory.mktemp("trust") / "ca.pem"
+    trust.write_text(authority_of_tests().pem)
+    settings = {"rest_api": "true", "ca_bundle": str(trust), "egress_allowed_networks": "127.0.0.0/8"}
+    with rest_rights(kubernetes):
+        first = gateway_process(**settings, rest_api_reads="60000", rest_api_changes="60000")
+        first.other = gateway_process(**settings, gateway_url=first.url).start()
+        yield first.start()
+
+
+@pytest.fixture
+def rest_reader(
+    cluster: Any, kubernetes: Any, environment: Any, rest_gateway: Any, issuer: Any, rings: Mapping[str, str]
+) -> Iterator[Any]:
+    """A team that asks the REST API, in a namespace where the gateway may not write."""
+    from support.managing import RestTeam
+
+    signing = Path(rings["keyring_signing"])
+    team = RestTeam(cluster, kubernetes, rest_gateway, issuer, environment.pki.ca_path, signing)
+    yield team
+    team.close()
+
+
+@pytest.fixture
+def rest(rest_reader: Any) -> Any:
+    """A team that asks the REST API, in a namespace where the gateway may write."""
+    from support.managing import let_write
+    from support.people import eventually
+
+    let_write(rest_reader.kubernetes, rest_reader.name)
+    eventually(rest_reader.may_write)
+    return rest_reader
+
+
 @pytest.fixture
 def cluster(kubernetes: Any) -> Iterator[Any]:
     """A namespace of its own, gone afterwards."""

@@ -1,6 +1,7 @@
 """The examples of federation against tokens as vendors document them: each fits, and only what it should."""
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ from lanyard.api.connection import ConnectionSpec
 from lanyard.api.federation import FederatedCredentialSpec
 from lanyard.connectors.loader import load_catalogue
 from lanyard.connectors.selection import plan_for
+from lanyard.flows.exchange import LEEWAY, LONGEST_LIFE
+from lanyard.oauth.presented import Verified, hold_timely
 from lanyard.rules.claims import broken_rule
+from lanyard.rules.subjects import lasting
 from lanyard.rules.trust import Credential, TrustIndex, credential_of
 from support.claim_shapes import (
     AWS,
@@ -30,6 +34,7 @@ from support.claim_shapes import (
 FOLDER = Path(__file__).parents[2] / "examples" / "federation"
 FILES = sorted(FOLDER.glob("*.yaml"))
 AUDIENCE = "https://lanyard.example/sales"
+A_DAY_OF_ENTRA = 86_700  # a managed identity's token: a day, dated five minutes back
 PRODUCTION = replace(
     GITHUB_ACTIONS,
     subject="repo:acme@65/crm@74:environment:production",
@@ -53,7 +58,7 @@ SAMPLES = {
     "sales-org-from-production": Sample(PRODUCTION),
     "crm-api-from-gitlab": Sample(GITLAB),
     "crm-from-apps": Sample(KUBERNETES),
-    "crm-api-from-azure": Sample(ENTRA, ENTRA.audience),
+    "crm-api-from-azure": Sample(replace(ENTRA, life=A_DAY_OF_ENTRA), ENTRA.audience),
     "crm-api-from-azure-v1": Sample(ENTRA_V1, ENTRA_V1.audience),
     "crm-api-from-google": Sample(GOOGLE),
     "crm-api-from-aws": Sample(AWS),
@@ -99,6 +104,15 @@ def test_a_token_as_the_vendor_documents_it_fits_the_example(path: str) -> None:
     assert broken_rule(one.rules, claims) is None
 
 
+@pytest.mark.spec("F1")
+@pytest.mark.parametrize("path", CREDENTIALS)
+def test_a_token_as_the_vendor_documents_it_does_not_live_too_long(path: str) -> None:
+    claims = SAMPLES[NAMES[path]].claims()
+    end = datetime.fromtimestamp(claims["exp"], UTC)
+    token = Verified(claims["iss"], claims["sub"], (), claims, end, None)
+    hold_timely(token, datetime.fromtimestamp(claims["iat"], UTC), leeway=LEEWAY, longest_life=LONGEST_LIFE)
+
+
 @pytest.mark.spec("F2")
 @pytest.mark.parametrize("changed", ["iss", "sub", "aud"])
 @pytest.mark.parametrize("path", CREDENTIALS)
@@ -126,6 +140,13 @@ def test_each_rule_of_an_example_refuses_another_value(path: str, claim: str) ->
     broken = broken_rule(credential(path).rules, without(SAMPLES[NAMES[path]].claims(), claim))
     assert broken is not None
     assert broken.claim == claim
+
+
+@pytest.mark.spec("F+2")
+@pytest.mark.parametrize("path", CREDENTIALS)
+def test_the_subject_of_an_example_stays_with_its_owner(path: str) -> None:
+    one = credential(path)
+    assert lasting(one.issuer, one.subject, one.rules) is None
 
 
 @pytest.mark.spec("F12", "F+1")

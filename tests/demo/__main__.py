@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from demo.place import Place, register_app, start_operator
+from demo.place import Place, register_app, start_lanyard
 from demo.show import DemoError, Kubectl, Show, complain
 from demo.steps import Steps, evidence
 from localenv import tools
@@ -41,8 +41,8 @@ def _demo(show: Show, *, keep: bool, life: int) -> int:
     try:
         show.step("register an app at the provider and put its client secret into Vault")
         register_app(environment, life=life)
-        show.step("install the chart (helm template | kubectl apply), start Lanyard as its own ServiceAccount")
-        place = Place(environment, start_operator(environment))
+        show.step("install the chart (helm template | kubectl apply), start Lanyard as its own ServiceAccounts")
+        place = start_lanyard(environment)
         kubectl = Kubectl(show, environment.kubernetes.kubeconfig, environment.run_dir)
         try:
             Steps(show, place, kubectl, life=life).run()

@@ -1,4 +1,4 @@
-"""Where the demo takes place: the local servers, an app at the provider, its secret in Vault, Lanyard installed.
+"""Where the demo takes place: the local servers, an app at the provider, its secret in Vault, Lanyard with its gateway.
 
 All that a provider's console and a platform team would have done before a team writes its first Connection.
 """
@@ -8,25 +8,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localenv.environment import Environment
+from localenv.process import free_ports
 from support import quickstart
+from support.gateway import GatewayProcess
 from support.install import NAMESPACE, install_chart
+from support.keys import write_rings
 from support.operator import OperatorProcess
 
+GATEWAY = "lanyard-gateway"
 TEAM, ACCOUNT, CLIENT, PATH = "sales", "crm", "crm", "apps/crm"
 POLICY = 'path "kv/data/apps/*" { capabilities = ["read"] }\npath "kv/metadata/apps/*" { capabilities = ["read"] }'
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The servers and the operator. `close` ends both unless they are to be kept."""
+    """The servers, the operator and the gateway. `close` ends them unless they are to be kept."""
 
     environment: Environment
     operator: OperatorProcess
+    gateway: GatewayProcess
 
     def close(self) -> None:
         if not self.environment.keep:
-            if self.operator.running:
-                self.operator.stop()
+            for process in (self.gateway, self.operator):
+                if process.running:
+                    process.stop()
             self.environment.stop()
 
 
@@ -49,22 +55,33 @@ def rotate_secret(environment: Environment) -> int:
     return version
 
 
-def start_operator(environment: Environment) -> OperatorProcess:
-    """Install the chart and start the installed command under the ServiceAccount that the chart made."""
+def start_lanyard(environment: Environment) -> Place:
+    """Install the chart and start the installed commands under the ServiceAccounts that the chart made."""
     account = install_chart(environment.kubernetes)
-    kubeconfig = environment.kubernetes.service_account_kubeconfig(NAMESPACE, account)
-    settings = {
-        "ca_bundle": str(environment.pki.ca_path),
-        # The provider of the demo is on loopback, where a token URL may otherwise not lead.
-        "egress_allowed_networks": "127.0.0.0/8",
-    }
-    operator = OperatorProcess(
-        kubeconfig=kubeconfig,
-        log=environment.run_dir / "operator.log",
-        settings=settings,
+    rings = write_rings(environment.run_dir)
+    gateway = GatewayProcess(
+        kubeconfig=environment.kubernetes.service_account_kubeconfig(NAMESPACE, GATEWAY),
+        log=environment.run_dir / "gateway.log",
+        ring=Path(rings["keyring_token"]),
+        signing=Path(rings["keyring_signing"]),
+        certificate=environment.pki.server_cert("gateway"),
+        port=free_ports(1)[0],
         processes=environment.processes,
     )
-    return operator.start()
+    operator = OperatorProcess(
+        kubeconfig=environment.kubernetes.service_account_kubeconfig(NAMESPACE, account),
+        log=environment.run_dir / "operator.log",
+        settings={
+            "ca_bundle": str(environment.pki.ca_path),
+            # The provider of the demo is on loopback, where a token URL may otherwise not lead.
+            "egress_allowed_networks": "127.0.0.0/8",
+            "gateway_url": gateway.url,
+            "keyring_grant": rings["keyring_grant"],
+            "keyring_token": rings["keyring_token"],
+        },
+        processes=environment.processes,
+    )
+    return Place(environment, operator.start(), gateway.start())
 
 
 def overlay(environment: Environment) -> Path:

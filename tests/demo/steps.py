@@ -1,16 +1,35 @@
-"""The demo, step by step: a Connection becomes a live token, is refreshed, and survives a rotated client secret."""
+"""The demo, step by step: a Connection becomes a live token, is refreshed, survives a rotated client secret, and is
+used by a workload that holds no secret at all.
+"""
 
 import base64
 import hashlib
 import json
+import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import httpx
 
 from demo.place import CLIENT, TEAM, Place, overlay, rotate_secret
 from demo.show import DemoError, Kubectl, Show
 
-NAME, SECRET = "crm", "crm-token"
+NAME, SECRET, WORKLOAD = "crm", "crm-token", "report"
 WAIT = "60s"
+REPORT = """\
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: report, namespace: sales}}
+---
+apiVersion: lanyard.dev/v1alpha1
+kind: FederatedCredential
+metadata: {{name: report, namespace: sales}}
+spec:
+  connectionRef: {{name: crm}}
+  issuer: {issuer}
+  audience: {audience}
+  subject: system:serviceaccount:sales:report
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +60,7 @@ class Steps:
         first = self.use()
         second = self.see_it_refreshed(first)
         self.rotate(second)
+        self.exchange()
 
     def connect(self) -> None:
         """The quickstart, and a wait that any pipeline could make."""
@@ -101,6 +121,44 @@ class Steps:
         self._show.step(f"token {new.mark} was fetched with the new secret; the old token served until then")
         self._kubectl("-n", TEAM, "get", "connections")
 
+    def exchange(self) -> None:
+        """A pod would find its JWT in a file that kubelet writes; here the same API gives it."""
+        self._show.step("a workload that holds no secret: its ServiceAccount may use the Connection")
+        issuer = self._get("/.well-known/openid-configuration")["issuer"]
+        manifest = self._place.environment.run_dir / "report.yaml"
+        manifest.write_text(REPORT.format(issuer=issuer, audience=self._place.gateway.url))
+        self._kubectl("apply", "-f", str(manifest))
+        self._kubectl("-n", TEAM, "wait", "--for=condition=Ready", f"fedcred/{WORKLOAD}", f"--timeout={WAIT}")
+        self._show.step("it presents the JWT that it has anyway, and reads the product with what it gets")
+        jwt = self._kubectl.quiet("-n", TEAM, "create", "token", WORKLOAD, "--audience", self._place.gateway.url)
+        token = self._show.until(
+            lambda: self._exchanged(jwt.strip()), lambda: "the gateway has not heard of it yet", seconds=20.0
+        )
+        if token is None:
+            raise DemoError("the gateway did not take the JWT", "why, in the audit lines of gateway.log")
+        answer = self._place.environment.oauth.me(token)
+        self._show.detail(
+            f"GET {self._place.environment.oauth.me_url} with that token\n{answer.status_code} {answer.text}"
+        )
+        if answer.status_code != 200:
+            raise DemoError("the product did not take the token", "the gateway's log")
+        self._kubectl("-n", TEAM, "get", "fedcred")
+
+    def _exchanged(self, jwt: str) -> str | None:
+        """The token that the gateway hands out for a JWT (RFC 8693); None while it does not."""
+        form = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+            "subject_token": jwt,
+        }
+        gateway, ca = self._place.gateway, str(self._place.environment.pki.ca_path)
+        answer = httpx.post(f"{gateway.url}/oauth/token", data=form, verify=ssl.create_default_context(cafile=ca))
+        if answer.is_error:
+            return None
+        told = answer.json()
+        self._show.detail(f"POST {gateway.url}/oauth/token: {answer.status_code}, scope {told['scope']!r}")
+        return str(told["access_token"])
+
     def next_token(self, old: Published) -> Published:
         def changed() -> Published | None:
             if not self._place.operator.running:
@@ -147,12 +205,14 @@ def evidence(place: Place, kubectl: Kubectl) -> str:
     """What to look at after a failure, gathered before it goes away."""
     parts = []
     for arguments in (
-        ("-n", TEAM, "get", "connections,credentialassetrefs", "-o", "wide"),
+        ("-n", TEAM, "get", "connections,credentialassetrefs,federatedcredentials", "-o", "wide"),
         ("get", "credentialstores", "-o", "wide"),
     ):
         try:
             parts.append(kubectl.quiet(*arguments))
         except DemoError as error:
             parts.append(str(error))
-    lines = place.operator.log.read_text(errors="replace").splitlines()[-15:]
-    return "\n".join([*parts, "the end of the operator's log:", *lines])
+    for process, whose in ((place.operator, "operator"), (place.gateway, "gateway")):
+        parts.append(f"the end of the {whose}'s log:")
+        parts += process.log.read_text(errors="replace").splitlines()[-15:]
+    return "\n".join(parts)

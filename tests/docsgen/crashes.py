@@ -42,6 +42,9 @@ unused grants, or when somebody removes the app's access there.
 A **deletion** revokes the grant, then forgets it, then lets the object go. Each of these may be done twice. For a
 provider that is away it waits a minute at most.
 
+A **token copy** for the gateway is written after the Secret and says which version of it it was made from. One that is
+missing or older is made again from the Secret. Where no Secret is published, the copy takes its place.
+
 ## What happens at each step
 
 Each cell was made to happen by a test. It kills the operator with SIGKILL from outside, while a proxy holds the request

@@ -13,6 +13,7 @@ from lanyard.stores.copies import TokenCopy, opened_copy, sealed_text
 from lanyard.stores.keyring_file import KeyringFile
 from support.cluster import Cluster, Object, checked, conditions, message_of, reason_of
 from support.consenting import SECRETS, Team
+from support.federating import FederationTeam
 from support.granted import refresh
 from support.tenant import Tenant
 
@@ -314,3 +315,25 @@ def test_a_rotating_grant_is_copied_with_each_refresh_and_restored_without_the_p
     assert Sensitive(second) == copies.opened().access_token  # type: ignore[union-attr]
     team.cluster.delete("Connection", "crm")
     until(lambda: team.cluster.exists("Connection", "crm"), lambda there: not there)
+
+
+def test_a_workload_that_presents_its_jwt_gets_the_connection_s_own_token_and_no_secret_is_anywhere(
+    cluster: Cluster, tenant: Tenant, environment: Any, gateway: Any, issuer: Any, copies: Copies
+) -> None:
+    team = FederationTeam(cluster, environment, gateway, issuer, connect=False)
+    try:
+        tenant.connect("crm", scopes=("api",), secret={"publish": False})
+        cluster.wait_ready("crm")
+        team.trust()
+        answer = team.until_taken(issuer.token()).json()
+        assert answer["access_token"] == copies.token()
+        assert (answer["token_type"], answer["scope"]) == ("Bearer", "api")
+        assert 0 < answer["expires_in"] <= 3600
+        assert tenant.oauth.me(answer["access_token"]).status_code != 401
+        assert not cluster.exists("Secret", "crm-token")
+        mark = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
+        cluster.merge("Connection", "crm", {"metadata": {"annotations": {"lanyard.dev/refresh": mark}}})
+        newer = copies.wait(unlike=answer["access_token"])
+        until(lambda: team.present(issuer.token()).json().get("access_token"), lambda token: token == newer)
+    finally:
+        team.close()

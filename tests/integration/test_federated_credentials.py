@@ -40,7 +40,8 @@ pytestmark = pytest.mark.spec("K2")
 
 @pytest.fixture(scope="module")
 def operator(operator_process: Callable[..., Any]) -> Any:
-    return operator_process(last_exchange_interval=f"{INTERVAL:.0f}s", resync_interval=f"{RESYNC:.0f}s").start()
+    paces = {"last_exchange_interval": f"{INTERVAL:.0f}s", "resync_interval": f"{RESYNC:.0f}s"}
+    return operator_process(gateway_url="https://lanyard.example", **paces).start()
 
 
 @pytest.fixture(autouse=True)

@@ -55,7 +55,7 @@ def ground(
             shared = Cluster(client, "default")
             for policy in Policy:
                 shared.apply("Connector", connector_name(policy), connector_spec(before_provider.url, policy))
-            yield Ground(client, checkpoint, effects, provider, start, consent)
+            yield Ground(client, checkpoint, effects, provider, start, consent, Path(rings["keyring_token"]))
             for policy in Policy:
                 shared.delete("Connector", connector_name(policy))
 

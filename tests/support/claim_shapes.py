@@ -197,12 +197,13 @@ KUBERNETES = Shape(
     header={"typ": None},
     claims=KUBERNETES_CLAIMS,
 )
-# docs.aws.amazon.com, EKS, "IAM roles for service accounts": an issuer for each cluster.
+# docs.aws.amazon.com, EKS, "IAM roles for service accounts": an issuer for each cluster. The audience is our own: the
+# shipped policy refuses sts.amazonaws.com, for such a token would be good at both places.
 EKS = Shape(
     name="Amazon EKS",
     issuer="https://oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE",
     subject="system:serviceaccount:apps:crm",
-    audience="sts.amazonaws.com",
+    audience="https://lanyard.example",
     audience_is_list=True,
     life=3600,
     header={"typ": None},

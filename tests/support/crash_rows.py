@@ -5,7 +5,7 @@ changes something and has no row here fails it.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from lanyard.reasons import Reason
@@ -25,6 +25,10 @@ class Flow(Enum):
     DELETION = "A deletion"
     FIRST_TOKEN = "The first token of a machine"
     MACHINE = "A new token of a machine"
+    COPIED = "A new token that is had by exchange too"
+    ALONE = "A new token that is had by exchange alone"
+    RESTORED = "A token copy that is lost"
+    UNTRUSTED = "The last FederatedCredential goes"
 
 
 ABOUT = {
@@ -38,6 +42,10 @@ ABOUT = {
     Flow.DELETION: "`deletionPolicy: Revoke`. At the end nothing is left, here and at the provider.",
     Flow.FIRST_TOKEN: "Method `clientCredentials`; nothing is published yet.",
     Flow.MACHINE: "Method `clientCredentials`; the published token is due. There is no grant that could be lost.",
+    Flow.COPIED: "As above, and a FederatedCredential names the Connection: the copy is written after the Secret.",
+    Flow.ALONE: "As above, with `secret.publish: false`: the copy is what is published.",
+    Flow.RESTORED: "Somebody has deleted the copy. It is made from the Secret; the provider is not asked.",
+    Flow.UNTRUSTED: "The copy goes; the Secret and its token stay.",
 }
 
 
@@ -76,6 +84,11 @@ def _cells(before: Cell, after: Cell, lost: Cell | None = None, refused: Cell | 
     }
 
 
+def _unasked(*cells: Cell) -> Mapping[Moment, Cell]:
+    """Of a flow in which the provider has no part."""
+    return _cells(*(replace(cell, asked=0) for cell in cells))
+
+
 ASKED = Cell("asked for at the next start")
 ASKED_AGAIN = Cell("asked for again; the token that nobody saw expires unused", asked=2)
 RETRIED = Cell("asked for again after a pause")
@@ -83,6 +96,8 @@ RETRIED_AGAIN = Cell("asked for again after a pause", asked=2)
 FETCHED_ANEW = Cell("a new token is asked for and published", asked=2)
 FROM_MEMORY = Cell("written again from memory")
 NOTHING = Cell("nothing is missing")
+COPIED_AT_START = Cell("copied from the Secret at the next start")
+COPIED_SOON = Cell("copied from the Secret after a pause")
 TOLD_SOON = Cell("told after a pause")
 NO_EVENT = Cell("the Event is missing; the status says it all")
 
@@ -241,6 +256,27 @@ ROWS: Mapping[Flow, tuple[Row, ...]] = {
         Row("workload secret", "PATCH of the Secret", MACHINE_SECRET),
         STATUS,
         EVENT_OF_FAILURE,
+    ),
+    Flow.COPIED: (
+        MACHINE_REQUEST,
+        Row("workload secret", "PATCH of the Secret", MACHINE_SECRET),
+        STATUS,
+        EVENT_OF_FAILURE,
+        Row("token copy", "PATCH of the copy", _cells(COPIED_AT_START, NOTHING, NOTHING, COPIED_SOON)),
+    ),
+    Flow.ALONE: (
+        MACHINE_REQUEST,
+        Row("token copy", "PATCH of the copy", MACHINE_SECRET),
+        STATUS,
+        EVENT_OF_FAILURE,
+    ),
+    Flow.RESTORED: (Row("token copy", "POST of the copy", _unasked(COPIED_AT_START, NOTHING, NOTHING, COPIED_SOON)),),
+    Flow.UNTRUSTED: (
+        Row(
+            "token copy removed",
+            "DELETE of the copy",
+            _unasked(Cell("removed at the next start"), NOTHING, NOTHING, Cell("removed after a pause")),
+        ),
     ),
 }
 

@@ -25,6 +25,9 @@ _EVENT = re.compile(r"/apis/events\.k8s\.io/v1/namespaces/(?P<namespace>[^/]+)/e
 _CONNECTION = re.compile(
     r"/apis/lanyard\.dev/v1alpha1/namespaces/(?P<namespace>[^/]+)/connections/(?P<name>[^/]+)(?P<status>/status)?"
 )
+_CREDENTIAL = re.compile(
+    r"/apis/lanyard\.dev/v1alpha1/namespaces/(?P<namespace>[^/]+)/federatedcredentials/[^/]+/status"
+)
 _SHARED = re.compile(r"/apis/lanyard\.dev/v1alpha1/(connectors|credentialstores)/(?P<name>[^/]+)/status")
 _GRANTS = {
     "authorization_code": "code exchange",
@@ -77,6 +80,8 @@ class ClusterEffects:
         body = _json(passing.body)
         if found := _CONNECTION.fullmatch(path):
             return Effect(found["namespace"], "status" if found["status"] else _finalizer(passing.body))
+        if found := _CREDENTIAL.fullmatch(path):
+            return Effect(found["namespace"], "credential status")
         if found := _SHARED.fullmatch(path):
             return Effect(found["name"], "status")
         if found := _SECRET.fullmatch(path):
@@ -84,7 +89,7 @@ class ClusterEffects:
             if namespace == SYSTEM:
                 return self._of_grant(passing.method, name, body)
             if namespace == EXCHANGE:
-                return self._of_consent(passing.method, name, body)
+                return self._of_shared(passing.method, name, body)
             gone = passing.method == "DELETE"
             return Effect(namespace, "workload secret removed" if gone else "workload secret")
         return Effect(path, f"{passing.method} {path}")
@@ -106,12 +111,16 @@ class ClusterEffects:
             return Effect(place, "state end")
         return Effect(place, "state intent taken back" if spent == generation else "state grant")
 
-    def _of_consent(self, method: str, name: str, body: Mapping[str, Any]) -> Effect:
+    def _of_shared(self, method: str, name: str, body: Mapping[str, Any]) -> Effect:
         metadata = body.get("metadata", {})
         owner = (metadata.get("annotations") or {}).get(CONNECTION_ANNOTATION, "")
         place = self._places.get(name) or owner.partition("/")[0] or name
+        if owner:
+            self._places[name] = place
         if method == "DELETE":
-            return Effect(place, "consent removed")
+            return Effect(place, "token copy removed" if name.startswith("token-") else "consent removed")
+        if name.startswith("token-"):
+            return Effect(place, "token copy")
         phase = (metadata.get("labels") or {}).get(CONSENT_LABEL, "changed")
         return Effect(place, f"consent {phase}")
 

@@ -11,7 +11,7 @@ from support.cluster import Object, assert_conditions_coherent, conditions, is_c
 from support.crash_rows import Flow
 from support.effects import EXCHANGE, SYSTEM
 from support.granting import Policy
-from support.killing import CONSENTS, Case, Ground
+from support.killing import CONSENTS, COPYING, Case, Ground
 
 CALM_SECONDS = 30.0
 """Until then an intent is over (three times the deadline of a provider), a device code has been asked for and polled
@@ -53,6 +53,8 @@ def _complaints(ground: Ground, case: Case) -> Iterator[str]:
         yield "an intent is left"
     if case.flow in CONSENTS:
         yield from _told_wrongly(ground, case)
+    if case.flow in COPYING:
+        yield from _copied_wrongly(ground, case)
     if case.cell.human is None:
         yield from _not_working(ground, case, found, ground.provider.newest(case.place))
     elif case.flow is Flow.NEW_CONSENT:
@@ -92,6 +94,18 @@ def _not_working(ground: Ground, case: Case, found: Object, expected: str) -> It
         yield "the provider does not take the published token"
     if found["status"].get("expiresAt") != published.get("expires_at"):
         yield "the status tells of another token than the Secret carries"
+
+
+def _copied_wrongly(ground: Ground, case: Case) -> Iterator[str]:
+    """What the gateway would hand out at the end."""
+    copy = ground.copy(case)
+    if case.flow is Flow.UNTRUSTED:
+        if copy is not None:
+            yield "the copy is still there"
+    elif copy is None:
+        yield "there is no copy"
+    elif copy.access_token.reveal() != ground.published(case).get("access_token"):
+        yield "the copy is of another token than the Secret carries"
 
 
 def _told_wrongly(ground: Ground, case: Case) -> Iterator[str]:

@@ -9,11 +9,18 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from lanyard.rules.publish import timestamp
+from lanyard.stores.copies import TokenCopy, opened_copy, sealed_text
+from lanyard.stores.keyring import Keyring
 from support.agreeing import Agreement, agreement
 from support.checkpoint import Checkpoint, Moment, Trap
 from support.cluster import Cluster, Object, checked
+from support.consenting import SECRETS as SHARED
+from support.consenting import Team
 from support.crash_rows import Cell, Flow, Row
 from support.effects import ClusterEffects
 from support.granting import GRACE_SECONDS, GrantingProvider, Policy
@@ -27,10 +34,12 @@ come in the flow: none of them is due before it is over.
 """
 POLICIES = {Flow.ROTATES: Policy.ROTATES, Flow.GRACE: Policy.GRACE}
 """Of the other flows with a grant: FIXED."""
-MACHINES = {Flow.FIRST_TOKEN, Flow.MACHINE}
-CONSENTS = {Flow.CONSENT, Flow.DEVICE, Flow.NEW_CONSENT}
+COPYING = {Flow.COPIED, Flow.RESTORED, Flow.UNTRUSTED}
+"""Flows of a Connection that a FederatedCredential names."""
+MACHINES = {Flow.FIRST_TOKEN, Flow.MACHINE, Flow.ALONE, *COPYING}
 FIRST_CONSENTS = {Flow.CONSENT, Flow.DEVICE}
-AT_ONCE = {*CONSENTS, Flow.FIRST_TOKEN, Flow.DELETION}
+CONSENTS = {*FIRST_CONSENTS, Flow.NEW_CONSENT}
+AT_ONCE = {*CONSENTS, Flow.FIRST_TOKEN, Flow.DELETION, Flow.RESTORED, Flow.UNTRUSTED}
 """Flows that begin when they are told to; the others when the published token is due."""
 AT_THE_PROVIDER = {
     "token request",
@@ -151,6 +160,7 @@ class Ground:
         provider: GrantingProvider,
         start_operator: Callable[[], Any],
         agree: Callable[[Sequence[Agreement]], None],
+        ring: Path,
     ) -> None:
         self.client = client
         self.checkpoint = checkpoint
@@ -158,6 +168,7 @@ class Ground:
         self._effects = effects
         self._start_operator = start_operator
         self._agree = agree
+        self._ring = Keyring.parse(ring.read_text())
         # An approval names the one who writes it.
         question = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
         review = client.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", json=question).json()
@@ -168,9 +179,21 @@ class Ground:
         return Cluster(self.client, case.place)
 
     def published(self, case: Case) -> dict[str, str]:
-        """What the workload Secret carries; empty where there is none."""
+        """What the workload Secret carries, or the copy where there is no Secret; empty where there is neither."""
         here = self.cluster(case)
+        if case.flow is Flow.ALONE:
+            copy = self.copy(case)
+            ends_at = timestamp(copy.expires_at) if copy is not None and copy.expires_at is not None else ""
+            return {"access_token": copy.access_token.reveal(), "expires_at": ends_at} if copy is not None else {}
         return here.data("crm-token") if here.exists("Secret", "crm-token") else {}
+
+    def copy(self, case: Case) -> TokenCopy | None:
+        """The token copy, as a gateway opens it."""
+        uid = self.cluster(case).get("Connection", "crm")["metadata"]["uid"]
+        answer = self.client.get(f"{SHARED}/token-{uid}")
+        if answer.status_code != 200:
+            return None
+        return opened_copy(self._ring, sealed_text(answer.json()), uid, f"{case.place}/crm")
 
     def strike(self, wave: list[Case]) -> None:
         """All of them to their step, and the kill where there is one."""
@@ -195,8 +218,18 @@ class Ground:
         self.provider.policies[case.place] = case.policy
         self.provider.lives[case.place] = SHORT_LIFE if is_due else LONG_LIFE
         self.cluster(case).secret("app", client_secret="s3cret")
+        if case.flow in COPYING:
+            self._trust(case)
         if case.flow is not Flow.FIRST_TOKEN:
             self._connect(case)
+
+    def _trust(self, case: Case) -> None:
+        """Keys given inline: nobody is asked for them."""
+        spec = {
+            "connectionRef": {"name": "crm"}, "issuer": "https://issuer.example", "audience": "crm", "subject": "ci",
+            "jwks": '{"keys":[]}',
+        }  # fmt: skip
+        self.cluster(case).apply("FederatedCredential", "ci", spec)
 
     def _connect(self, case: Case) -> None:
         self.cluster(case).connection(
@@ -207,6 +240,7 @@ class Ground:
                 "clientId": case.place,
             },
             credentials={"clientSecret": {"secretRef": {"name": "app", "key": "client_secret"}}},
+            **({"secret": {"publish": False}} if case.flow is Flow.ALONE else {}),
         )
 
     def _bring_to_start(self, wave: list[Case]) -> None:
@@ -219,6 +253,8 @@ class Ground:
             if case.flow not in {*FIRST_CONSENTS, Flow.FIRST_TOKEN}:
                 self.cluster(case).wait_ready("crm")
                 case.before = self.published(case)["access_token"]
+            if case.flow in COPYING:
+                Team.until(partial(self.copy, case), lambda copy: copy is not None)
 
     def _begin(self, case: Case) -> None:
         """From here on it is the flow: the trap is set."""
@@ -235,6 +271,11 @@ class Ground:
                 self._connect(case)
             if case.flow is Flow.DELETION:
                 self.cluster(case).delete("Connection", "crm")
+            if case.flow is Flow.RESTORED:
+                uid = self.cluster(case).get("Connection", "crm")["metadata"]["uid"]
+                checked(self.client.delete(f"{SHARED}/token-{uid}"))
+            if case.flow is Flow.UNTRUSTED:
+                self.cluster(case).delete("FederatedCredential", "ci")
         self._consent([case for case in wave if case.flow in CONSENTS])
 
     def _consent(self, cases: list[Case]) -> None:

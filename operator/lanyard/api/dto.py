@@ -8,6 +8,7 @@ from pydantic import Field
 
 from lanyard.api.federation import Identifier
 from lanyard.api.meta import Model
+from lanyard.reasons import Reason
 
 REST_AUDIENCE = "identity_"
 """Appended to the issuer's address: what a token must be made for."""
@@ -104,7 +105,7 @@ REFUSALS: dict[Refusal, tuple[HTTPStatus, str]] = {
     ),
     Refusal.ISSUER_UNREACHABLE: (
         HTTPStatus.BAD_REQUEST,
-        "The issuer's keys could not be fetched within 5 seconds, or its discovery document names another issuer.",
+        "The issuer's keys could not be fetched within 5 seconds; `cause` says why (docs/reasons.md).",
     ),
     Refusal.NOT_FOR_LINKS: (
         HTTPStatus.BAD_REQUEST, "This Connection is a link: credentials belong to the one that it links to.",
@@ -146,10 +147,19 @@ class Problem(Model):
     detail: str = Field(description="What is wrong and what helps; the same words each time.")
     reason: Refusal = Field(description="The case, for programs.")
     field: str | None = Field(None, description="The member that does not fit, with the reason FieldInvalid.")
+    cause: Reason | None = Field(
+        None, description="Why there are no keys, with the reason IssuerUnreachable: as the condition would say it."
+    )
 
 
-def problem(refusal: Refusal, field: str | None = None) -> Problem:
+def problem(refusal: Refusal, field: str | None = None, cause: Reason | None = None) -> Problem:
     status, detail = REFUSALS[refusal]
     return Problem(
-        type="about:blank", title=status.phrase, status=status.value, detail=detail, reason=refusal, field=field
+        type="about:blank",
+        title=status.phrase,
+        status=status.value,
+        detail=detail,
+        reason=refusal,
+        field=field,
+        cause=cause,
     )

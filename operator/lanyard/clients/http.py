@@ -290,6 +290,8 @@ def _target(url: str) -> _Target:
         port = parts.port or DEFAULT_PORTS[parts.scheme]
     except (ValueError, KeyError):
         raise ValueError("not an http or https URL") from None
+    if not url.isascii():
+        raise ValueError("a URL is ASCII")
     if not parts.hostname or "@" in parts.netloc:
         raise ValueError("a URL needs a host and carries no user name")
     name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname

@@ -22,6 +22,7 @@ PAGE = 500
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 PLAIN = "application/json"
+KEY_SET = "application/jwk-set+json"
 MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 
@@ -71,8 +72,8 @@ class Kube:
             if session is not None:
                 await session.close()
 
-    async def get(self, path: str, *, metadata_only: bool = False) -> Object:
-        return await self._call("GET", path, accept=METADATA if metadata_only else PLAIN)
+    async def get(self, path: str, *, metadata_only: bool = False, accept: str = PLAIN) -> Object:
+        return await self._call("GET", path, accept=METADATA if metadata_only else accept)
 
     async def dated_metadata(self, path: str) -> tuple[Object, datetime]:
         """The metadata of an object, and what time it is by the API server's clock (RFC 9110 6.6.1), whose clock also

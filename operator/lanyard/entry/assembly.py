@@ -239,7 +239,15 @@ def assemble(
     )
     inspect = Inspect(world=world, catalogue=catalogue, resolver=resolver, reporter=reporter, pace=pace, clock=clock)
     uses = LastUses(world, kube, settings.exchange_namespace, settings.last_exchange_interval)
-    federate = Federate(world=world, catalogue=catalogue, uses=uses, reporter=reporter, tally=tally, clock=clock)
+    federate = Federate(
+        world=world,
+        catalogue=catalogue,
+        uses=uses,
+        reporter=reporter,
+        tally=tally,
+        is_served=bool(settings.gateway_url),
+        clock=clock,
+    )
     issuers = None
     if to_issuers is not None:
         issuers = Issuers(

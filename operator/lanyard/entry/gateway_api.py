@@ -6,7 +6,6 @@ Off unless a setting turns it on: then there is nothing at these addresses but t
 import asyncio
 import json
 import logging
-import math
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,30 +15,21 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import ValidationError
 
-from lanyard.api.dto import LARGEST_WRITE, Refusal, WrittenCredential, problem
+from lanyard.api.dto import LARGEST_WRITE, Refusal, WrittenCredential
 from lanyard.api.meta import misfit
 from lanyard.api.openapi import COLLECTION_PATH, DOCUMENT_PATH, ITEM_PATH, rest_document_text
 from lanyard.entry.gateway_guard import Limiter
-from lanyard.errors import KubernetesError
+from lanyard.entry.gateway_problems import API_PREFIX, pause, problem_answer, problem_of
+from lanyard.errors import KubernetesError, LanyardError
 from lanyard.flows.callers import Callers, Deed, name_of_caller
 from lanyard.flows.manage import Managed, Manager, ManageRefusedError
 from lanyard.flows.tally import audit
 
 _log = logging.getLogger(__name__)
 
-API_PREFIX = "/identity_/api"
 BODY_SECONDS = 5.0
 WINDOW_MINUTES = 5
 """What the reference counts requests over."""
-_BY_STATUS = {
-    404: Refusal.NOT_FOUND,
-    405: Refusal.NO_SUCH_METHOD,
-    408: Refusal.TOO_SLOW,
-    413: Refusal.TOO_LARGE,
-    415: Refusal.NOT_JSON_TYPE,
-    429: Refusal.TOO_MANY,
-    503: Refusal.UNAVAILABLE,
-}
 
 
 class Quotas:
@@ -121,14 +111,19 @@ class ApiRoutes:
                 outcome = "done"
             except ManageRefusedError as refused:
                 outcome = refused.refusal.value
-                answer = problem_answer(refused.refusal, refused.field, headers=_challenge(refused.refusal, deed))
+                headers = _challenge(refused.refusal, deed)
+                answer = problem_answer(refused.refusal, refused.field, refused.cause, headers=headers)
             except _ThrottledError as throttled:
                 outcome = Refusal.TOO_MANY.value
-                answer = problem_answer(Refusal.TOO_MANY, headers=_pause(throttled.seconds))
+                answer = problem_answer(Refusal.TOO_MANY, headers=pause(throttled.seconds))
             except KubernetesError as error:
                 outcome = Refusal.UNAVAILABLE.value
                 _log.warning("the API server did not help", extra={"status": error.code})
-                answer = problem_answer(Refusal.UNAVAILABLE, headers=_pause(error.retry_after))
+                answer = problem_answer(Refusal.UNAVAILABLE, headers=pause(error.retry_after))
+            except LanyardError as error:
+                outcome = Refusal.UNAVAILABLE.value
+                _log.warning("a token of ours cannot be looked at", extra={"reason": error.reason.value})
+                answer = problem_answer(Refusal.UNAVAILABLE, headers=pause(None))
             finally:
                 _tell(deed, outcome, trace)
             answer.headers["X-Request-Id"] = trace.request_id
@@ -186,25 +181,13 @@ def add_api_routes(app: web.Application, routes: ApiRoutes | None) -> None:
     app.add_subapp(API_PREFIX, below)
 
 
-def problem_answer(
-    refusal: Refusal, member: str | None = None, *, headers: Mapping[str, str] | None = None
-) -> web.Response:
-    told = problem(refusal, member)
-    return _json(
-        told.model_dump(by_alias=True, exclude_none=True), status=told.status, kind="application/problem+json",
-        headers=headers,
-    )  # fmt: skip
-
-
 @web.middleware
 async def _problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Whatever is wrong below here is a problem in JSON, also what no handler of ours has seen."""
     try:
         return await handler(request)
     except web.HTTPException as error:
-        refusal = _BY_STATUS.get(error.status, Refusal.FAULT)
-        kept = {name: value for name, value in error.headers.items() if name == "Allow"}
-        return problem_answer(refusal, headers=kept)
+        return problem_of(error)
     except Exception as error:  # noqa: BLE001 - told by its type; the answer says nothing of it
         _log.error("a request ended in a fault", extra={"fault": type(error).__name__})
         return problem_answer(Refusal.FAULT)
@@ -231,10 +214,6 @@ def _challenge(refusal: Refusal, deed: Deed) -> dict[str, str]:
             return {"WWW-Authenticate": f'Bearer realm="lanyard", error="insufficient_scope", scope="{needed}"'}
         case _:
             return {}
-
-
-def _pause(seconds: float | None) -> dict[str, str]:
-    return {"Retry-After": str(max(1, math.ceil(seconds or 1.0)))}
 
 
 def _if_match(request: web.Request) -> str | None:
@@ -276,11 +255,9 @@ def _shown(one: Managed, *, status: int = 200, headers: Mapping[str, str] | None
     return _json(one.credential.model_dump(by_alias=True), status=status, headers={"ETag": one.tag, **(headers or {})})
 
 
-def _json(
-    told: Any, *, status: int = 200, kind: str = "application/json", headers: Mapping[str, str] | None = None
-) -> web.Response:
+def _json(told: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     body = json.dumps(told, separators=(",", ":")).encode()
-    return web.Response(status=status, body=body, content_type=kind, headers=headers)
+    return web.Response(status=status, body=body, content_type="application/json", headers=headers)
 
 
 def _document(text: str) -> Handler:

@@ -12,10 +12,12 @@ from lanyard.api.meta import API_VERSION, CONSENT_LABEL, COPY_LABEL, ISSUER_KEYS
 from lanyard.clients.kube import Kube
 from lanyard.clients.reflector import Reflector
 from lanyard.connectors.loader import load_catalogue
+from lanyard.entry.gateway_api import add_api_routes
 from lanyard.entry.gateway_guard import Limiter, guard
 from lanyard.entry.gateway_machines import MachineGuard, is_for_machines
 from lanyard.entry.gateway_metadata import MetadataRoutes
 from lanyard.entry.gateway_own_tokens import OwnTokenRoutes
+from lanyard.entry.gateway_rest import assemble_rest
 from lanyard.entry.gateway_routes import LARGEST_BODY, GatewayRoutes
 from lanyard.entry.gateway_token import TokenRoutes
 from lanyard.entry.settings import Settings
@@ -29,7 +31,14 @@ from lanyard.flows.mint import Mint
 from lanyard.flows.own_tokens import OwnTokens, Revocations
 from lanyard.flows.tidy import Tidy
 from lanyard.flows.token_copies import CopyMirror
-from lanyard.flows.view import ConnectionMirror, ConnectorMirror, CredentialMirror, LabelMirror, View
+from lanyard.flows.view import (
+    ConnectionMirror,
+    ConnectorMirror,
+    CredentialMirror,
+    LabelMirror,
+    SeenConnection,
+    View,
+)
 from lanyard.reasons import Reason
 from lanyard.stores.consents import EXPIRES_ANNOTATION, ConsentStore
 from lanyard.stores.issuer_keys import IssuerKeyStore
@@ -63,6 +72,35 @@ class GatewayParts:
     last_use: LastUse
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What every part is given."""
+
+    settings: Settings
+    kube: Kube
+    rings: GatewayRings
+    catalogue: Catalogue
+    live: Callable[[], bool]
+    clock: Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class _Knowledge:
+    """What is mirrored of the cluster."""
+
+    view: View
+    labels: LabelMirror
+    copies: CopyMirror
+    key_sets: KeySetMirror
+    consents: Tidy
+    spent: Tidy
+
+    def application(self, namespace: str, client_id: str) -> SeenConnection | None:
+        """The Connection of a namespace with this uid."""
+        found = self.view.applications.get(client_id)
+        return found if found is not None and found.namespace == namespace else None
+
+
 def assemble_gateway(
     settings: Settings,
     *,
@@ -72,48 +110,32 @@ def assemble_gateway(
     clock: Callable[[], datetime],
 ) -> GatewayParts:
     shared = settings.exchange_namespace
-    view, copies, key_sets, labels = View(), CopyMirror(), KeySetMirror(), LabelMirror()
-    catalogue = Catalogue(load_catalogue(), view.world, issuer=settings.gateway_url)
-    consents = Tidy(kube, shared, EXPIRES_ANNOTATION, clock)
-    spent = Tidy(kube, shared, UNTIL_ANNOTATION, clock)
-    last_use = LastUse(kube, shared, socket.gethostname())
-    pages = GatewayRoutes(
-        flow=ConsentFlow(
-            kube=kube,
-            view=view,
-            catalogue=catalogue,
-            store=ConsentStore(kube, shared, rings.token.current),
-            clock=clock,
-            gateway_url=settings.gateway_url,
-            exchange_namespace=shared,
-        ),
-        keyring=rings.token.current,
-        clock=clock,
-        live=live,
-        per_browser=settings.gateway_browser_requests_per_minute,
+    known = _Knowledge(
+        view=View(),
+        labels=LabelMirror(),
+        copies=CopyMirror(),
+        key_sets=KeySetMirror(),
+        consents=Tidy(kube, shared, EXPIRES_ANNOTATION, clock),
+        spent=Tidy(kube, shared, UNTIL_ANNOTATION, clock),
     )
-    exchange = Exchange(
-        view=view,
-        key_sets=KeySets(
-            key_sets,
-            IssuerKeyStore(kube, shared),
-            clock,
-            life=settings.issuer_keys_life,
-            pause=settings.issuer_refetch_pause,
-        ),
-        mint=Mint(
-            catalogue=catalogue,
-            labels=labels.known,
-            ring=rings.signing_ring,
-            issuer=settings.gateway_url,
-            lifetime=settings.token_lifetime,
-        ),
-        copies=copies,
-        keyring=rings.token.current,
-        spent=SpentStore(kube, shared),
-        clients=Limiter(settings.exchange_client_requests_per_minute),
-        namespaces=Limiter(settings.exchange_namespace_requests_per_minute),
-        used=last_use.note,
+    catalogue = Catalogue(load_catalogue(), known.view.world, issuer=settings.gateway_url)
+    last_use = LastUse(kube, shared, socket.gethostname())
+    given = _Given(settings, kube, rings, catalogue, live, clock)
+    exchange = _exchange(given, known, last_use)
+    revocations = Revocations(SpentStore(kube, shared), known.spent, settings.gateway_url)
+    own = OwnTokens(
+        keys=lambda: rings.signing_ring().keys,
+        revocations=revocations,
+        view=known.view,
+        issuer=settings.gateway_url,
+        clock=clock,
+    )
+    rest = assemble_rest(
+        settings,
+        kube=kube,
+        applications=known.application,
+        # Without a ring no token is ours.
+        live=own.live if rings.signing is not None else lambda _: None,
         clock=clock,
     )
     machines = MachineGuard(settings.exchange_address_requests_per_minute, settings.gateway_proxies, live)
@@ -125,36 +147,84 @@ def assemble_gateway(
         machines=machines.answer,
     )
     app = web.Application(middlewares=[first], client_max_size=LARGEST_BODY)
-    pages.add_to(app)
+    _pages(given, known).add_to(app)
     TokenRoutes(exchange).add_to(app)
     MetadataRoutes(settings.gateway_url, rings.signing_ring if rings.signing is not None else None).add_to(app)
-    revocations = Revocations(SpentStore(kube, shared), spent, settings.gateway_url)
-    own = OwnTokens(
-        keys=lambda: rings.signing_ring().keys,
-        revocations=revocations,
-        view=view,
-        issuer=settings.gateway_url,
-        clock=clock,
-    )
     OwnTokenRoutes(own, exchange).add_to(app)
-    group, secrets = f"/apis/{API_VERSION}", f"/api/v1/namespaces/{shared}/secrets"
-    reflectors: list[Reflector[Any]] = [
-        Reflector(kube, f"{group}/connectors", ConnectorMirror(view.world), metadata_only=False),
-        Reflector(kube, "/api/v1/namespaces", labels),
-        Reflector(kube, secrets, consents, selector=CONSENT_LABEL),
-        Reflector(kube, secrets, spent, selector=SPENT_LABEL),
-        Reflector(kube, secrets, copies, selector=COPY_LABEL, metadata_only=False),
-        Reflector(kube, secrets, key_sets, selector=ISSUER_KEYS_LABEL, metadata_only=False),
+    add_api_routes(app, rest.routes if rest is not None else None)
+    chores = [
+        ("tidy", known.consents.run(TIDY_SECONDS)),
+        ("tidy", known.spent.run(TIDY_SECONDS)),
+        ("last use", last_use.run(settings.last_use_interval.total_seconds())),
+    ]
+    reflectors = _reflectors(settings, kube, known)
+    if rest is not None:
+        reflectors += rest.reflectors
+        chores.append(("issuers", rest.chore))
+    return GatewayParts(app, reflectors, chores, last_use)
+
+
+def _reflectors(settings: Settings, kube: Kube, known: _Knowledge) -> list[Reflector[Any]]:
+    group, secrets = f"/apis/{API_VERSION}", f"/api/v1/namespaces/{settings.exchange_namespace}/secrets"
+    found: list[Reflector[Any]] = [
+        Reflector(kube, f"{group}/connectors", ConnectorMirror(known.view.world), metadata_only=False),
+        Reflector(kube, "/api/v1/namespaces", known.labels),
+        Reflector(kube, secrets, known.consents, selector=CONSENT_LABEL),
+        Reflector(kube, secrets, known.spent, selector=SPENT_LABEL),
+        Reflector(kube, secrets, known.copies, selector=COPY_LABEL, metadata_only=False),
+        Reflector(kube, secrets, known.key_sets, selector=ISSUER_KEYS_LABEL, metadata_only=False),
     ]
     for namespace in settings.namespaces or ("",):
         place = f"{group}/namespaces/{namespace}" if namespace else group
-        reflectors += [
-            Reflector(kube, f"{place}/connections", ConnectionMirror(view, namespace), metadata_only=False),
-            Reflector(kube, f"{place}/federatedcredentials", CredentialMirror(view), metadata_only=False),
+        found += [
+            Reflector(kube, f"{place}/connections", ConnectionMirror(known.view, namespace), metadata_only=False),
+            Reflector(kube, f"{place}/federatedcredentials", CredentialMirror(known.view), metadata_only=False),
         ]
-    chores = [
-        ("tidy", consents.run(TIDY_SECONDS)),
-        ("tidy", spent.run(TIDY_SECONDS)),
-        ("last use", last_use.run(settings.last_use_interval.total_seconds())),
-    ]
-    return GatewayParts(app, reflectors, chores, last_use)
+    return found
+
+
+def _pages(given: _Given, known: _Knowledge) -> GatewayRoutes:
+    settings, rings = given.settings, given.rings
+    return GatewayRoutes(
+        flow=ConsentFlow(
+            kube=given.kube,
+            view=known.view,
+            catalogue=given.catalogue,
+            store=ConsentStore(given.kube, settings.exchange_namespace, rings.token.current),
+            clock=given.clock,
+            gateway_url=settings.gateway_url,
+            exchange_namespace=settings.exchange_namespace,
+        ),
+        keyring=rings.token.current,
+        clock=given.clock,
+        live=given.live,
+        per_browser=settings.gateway_browser_requests_per_minute,
+    )
+
+
+def _exchange(given: _Given, known: _Knowledge, last_use: LastUse) -> Exchange:
+    settings, kube, rings = given.settings, given.kube, given.rings
+    return Exchange(
+        view=known.view,
+        key_sets=KeySets(
+            known.key_sets,
+            IssuerKeyStore(kube, settings.exchange_namespace),
+            given.clock,
+            life=settings.issuer_keys_life,
+            pause=settings.issuer_refetch_pause,
+        ),
+        mint=Mint(
+            catalogue=given.catalogue,
+            labels=known.labels.known,
+            ring=rings.signing_ring,
+            issuer=settings.gateway_url,
+            lifetime=settings.token_lifetime,
+        ),
+        copies=known.copies,
+        keyring=rings.token.current,
+        spent=SpentStore(kube, settings.exchange_namespace),
+        clients=Limiter(settings.exchange_client_requests_per_minute),
+        namespaces=Limiter(settings.exchange_namespace_requests_per_minute),
+        used=last_use.note,
+        clock=given.clock,
+    )

@@ -9,7 +9,9 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from lanyard.api.dto import Refusal
 from lanyard.entry.gateway_guard import Limiter, Network, client_address
+from lanyard.entry.gateway_problems import is_for_api, pause, problem_answer
 from lanyard.errors import KubernetesError
 
 _log = logging.getLogger(__name__)
@@ -24,14 +26,17 @@ HEADERS = {
 }
 _PREFIXES = ("/identity_/", "/oauth/token", "/oauth/introspect", "/oauth/revoke", "/oauth/jwks", "/.well-known/")
 _ENTRA = ("/oauth2/v2.0/token", "/v2.0/.well-known/openid-configuration")
-# Nothing of the cluster is in them, and without the keys nobody can check the tokens that are out already.
-_ALWAYS = ("/.well-known/", "/oauth/jwks")
 _CODES = {404: "not_found", 405: "invalid_request", 413: "invalid_request"}
 
 
 def is_for_machines(path: str) -> bool:
     """Whether a program asks and not a browser: it is answered in JSON, whatever is wrong."""
     return path.startswith(_PREFIXES) or path.endswith(_ENTRA)
+
+
+def _is_public(path: str) -> bool:
+    """Metadata and keys: nothing of the cluster is in them, and without keys nobody can check tokens that are out."""
+    return path == "/oauth/jwks" or path.startswith("/.well-known/") or path.endswith(_ENTRA[1])
 
 
 class MachineGuard:
@@ -43,13 +48,19 @@ class MachineGuard:
         self._live = live
 
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        answer = await self._answer(request, handler)
+        if "X-Content-Type-Options" not in answer.headers:
+            answer.headers.update(HEADERS)
+        return answer
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             asker = client_address(request.remote or "", request.headers.getall("X-Forwarded-For", ()), self._proxies)
             seconds = self._addresses.wait(asker)
             if seconds:
-                return unavailable("asked too often", status=429, retry_after=seconds)
-            if not self._live() and not request.path.startswith(_ALWAYS):
-                return unavailable("the gateway has not heard of the cluster for a while")
+                return _later(request, Refusal.TOO_MANY, "asked too often", seconds)
+            if not self._live() and not _is_public(request.path):
+                return _later(request, Refusal.UNAVAILABLE, "the gateway has not heard of the cluster for a while")
             return await handler(request)
         except web.HTTPMethodNotAllowed as error:
             return oauth_error(405, "invalid_request", "this method is not taken", {"Allow": error.headers["Allow"]})
@@ -61,6 +72,13 @@ class MachineGuard:
         except Exception as error:  # noqa: BLE001 - told by its type; the answer says nothing of it
             _log.error("a request ended in a fault", extra={"fault": type(error).__name__})
             return oauth_error(500, "server_error", "")
+
+
+def _later(request: web.Request, refusal: Refusal, description: str, seconds: float | None = None) -> web.Response:
+    """429 or 503, as those who ask there expect it."""
+    if is_for_api(request.path):
+        return problem_answer(refusal, headers=pause(seconds))
+    return unavailable(description, status=429 if refusal is Refusal.TOO_MANY else 503, retry_after=seconds)
 
 
 def json_answer(

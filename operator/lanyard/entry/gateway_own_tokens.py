@@ -48,8 +48,9 @@ class OwnTokenRoutes:
     async def _introspect(self, request: web.Request) -> web.StreamResponse:
         try:
             form = await _form(request)
+            text = _token(form)
             asker = await self._asker(request, form)
-            return json_answer(self._tokens.told(asker, _token(form)))
+            return json_answer(self._tokens.told(asker, text))
         except RequestError as error:
             return oauth_error(400, error.code.value, error.description)
         except _UnknownAskerError as error:

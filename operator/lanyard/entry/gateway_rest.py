@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,9 +18,10 @@ from lanyard.entry.outbound import outbound_of
 from lanyard.entry.settings import Settings
 from lanyard.flows.callers import Callers
 from lanyard.flows.credential_mirror import CredentialView, KnownCredentials
+from lanyard.flows.issuer_fetch import IssuerFetch
 from lanyard.flows.issuer_probe import IssuerProbe
 from lanyard.flows.manage import Applications, Manager
-from lanyard.oauth.minting import SigningKey
+from lanyard.oauth.minting import Minted
 
 _NAME_BYTES = 8
 
@@ -39,11 +40,10 @@ def assemble_rest(
     *,
     kube: Kube,
     applications: Applications,
-    keys: Callable[[], Mapping[str, SigningKey]],
-    revoked: Callable[[str], bool],
+    live: Callable[[str], Minted | None],
     clock: Callable[[], datetime],
 ) -> RestParts | None:
-    """None when the setting leaves it off. `keys` are ours, by key id; `revoked` knows our tokens by `jti`."""
+    """None when the setting leaves it off. `live` says what a token of ours says, if it is one."""
     if not settings.rest_api:
         return None
     outbound, known = outbound_of(settings), CredentialView()
@@ -51,10 +51,10 @@ def assemble_rest(
         kube=kube,
         applications=applications,
         credentials=known,
-        probe=IssuerProbe(outbound),
+        probe=IssuerProbe(IssuerFetch(outbound, kube, clock)),
         new_name=lambda: f"fc-{secrets.token_hex(_NAME_BYTES)}",
     )
-    callers = Callers(reviews=Reviews(kube), keys=keys, revoked=revoked, issuer=settings.gateway_url, clock=clock)
+    callers = Callers(reviews=Reviews(kube), live=live, issuer=settings.gateway_url)
     quotas = Quotas(
         reads=settings.rest_api_reads, creations=settings.rest_api_creations, changes=settings.rest_api_changes
     )

@@ -201,9 +201,9 @@ class Operator:
             ]
         reflectors.append(Reflector(kube, "/api/v1/namespaces", Namespaces(self._world)))
         shared = f"/api/v1/namespaces/{self._settings.exchange_namespace}/secrets"
-        uses = f"{LAST_USE_LABEL}=true"
-        reflectors.append(Reflector(kube, shared, self._flows.uses, selector=uses, metadata_only=False))
         if self._settings.gateway_url:
+            uses = f"{LAST_USE_LABEL}=true"
+            reflectors.append(Reflector(kube, shared, self._flows.uses, selector=uses, metadata_only=False))
             reflectors.append(Reflector(kube, shared, StoredKeySets(self._world), selector=ISSUER_KEYS_LABEL))
         if self._takes_consents:
             state = f"/api/v1/namespaces/{self._settings.system_namespace}/secrets"

@@ -2,15 +2,14 @@
 
 (1) The token is read strictly and has to be made for this API: anything else costs neither a signature nor a call. A
 token for the API server's own audience is refused as well, for whoever gets it could use it there. (2) One of ours is
-verified here, and not taken when it was revoked; any other is shown to the API server, which says whose it is. (3) An
+verified here, and has to be live; any other is shown to the API server, which says whose it is. (3) An
 application acts in its own namespace, where its scopes say what; elsewhere there is nothing for it. (4) A person does
 what RBAC lets them do with the objects themselves; who may not even read is told that there is nothing.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 
 from lanyard.api.dto import REST_AUDIENCE, Refusal, RestScope
@@ -19,7 +18,7 @@ from lanyard.api.meta import GROUP
 from lanyard.clients.reviews import Act, Person, Reviews
 from lanyard.flows.manage import ManageRefusedError
 from lanyard.oauth.flaws import PresentedError
-from lanyard.oauth.minting import SigningKey, opened
+from lanyard.oauth.minting import Minted
 from lanyard.oauth.presented import presented
 from lanyard.sensitive import Sensitive
 
@@ -60,38 +59,30 @@ def name_of_caller(caller: Caller) -> str:
 
 
 class Callers:
-    """`issuer` is our own address, without a slash at its end; `keys` are ours by key id, also those not used yet."""
+    """`issuer` is our own address, without a slash at its end; `live` says what a token of ours says, if it is one."""
 
-    def __init__(
-        self,
-        *,
-        reviews: Reviews,
-        keys: Callable[[], Mapping[str, SigningKey]],
-        revoked: Callable[[str], bool],
-        issuer: str,
-        clock: Callable[[], datetime],
-    ) -> None:
+    def __init__(self, *, reviews: Reviews, live: Callable[[str], Minted | None], issuer: str) -> None:
         self._reviews = reviews
-        self._keys = keys
-        self._revoked = revoked
+        self._live = live
         self._issuer = issuer
         self._audience = f"{issuer}/{REST_AUDIENCE}"
-        self._clock = clock
 
     async def identified(self, unverified_token: str) -> Caller:
         """ManageRefusedError TOKEN_INVALID; KubernetesError when the API server does not say."""
         try:
             one = presented(unverified_token)
-            if self._audience not in one.unverified_audiences:
-                raise ManageRefusedError(Refusal.TOKEN_INVALID)
-            if one.unverified_issuer == self._issuer:
-                return self._application(unverified_token)
         except PresentedError:
             raise ManageRefusedError(Refusal.TOKEN_INVALID) from None
-        person = await self._reviews.person(Sensitive(unverified_token), self._audience)
-        if person is None:
+        if self._audience not in one.unverified_audiences:
             raise ManageRefusedError(Refusal.TOKEN_INVALID)
-        return person
+        caller: Caller | None
+        if one.unverified_issuer == self._issuer:
+            caller = self._application(unverified_token)
+        else:
+            caller = await self._reviews.person(Sensitive(unverified_token), self._audience)
+        if caller is None:
+            raise ManageRefusedError(Refusal.TOKEN_INVALID)
+        return caller
 
     async def hold_allowed(self, caller: Caller, deed: Deed, namespace: str, name: str) -> None:
         """`name` is the object's, empty for none. ManageRefusedError NOT_FOUND, SCOPE_MISSING or FORBIDDEN."""
@@ -115,8 +106,6 @@ class Callers:
     async def _may(self, person: Person, deed: Deed, namespace: str, name: str) -> bool:
         return await self._reviews.may(person, Act(deed.value, GROUP, FEDERATED_CREDENTIAL.plural, namespace, name))
 
-    def _application(self, unverified_token: str) -> Application:
-        token = opened(unverified_token, self._keys(), issuer=self._issuer, now=self._clock())
-        if self._audience not in token.audiences or self._revoked(token.token_id):
-            raise ManageRefusedError(Refusal.TOKEN_INVALID)
-        return Application(token.client_id, token.namespace, token.scopes)
+    def _application(self, unverified_token: str) -> Application | None:
+        token = self._live(unverified_token)
+        return Application(token.client_id, token.namespace, token.scopes) if token is not None else None

@@ -37,7 +37,10 @@ from lanyard.stores.spent import SpentKind, SpentStore
 
 KEPT_VERIFIED = 10_000
 LEEWAY = timedelta(seconds=60)
-LONGEST_LIFE = timedelta(hours=24)
+LONGEST_LIFE = timedelta(hours=25)
+"""Entra gives managed identities tokens of a day, dated back by five minutes: in the answers that learn.microsoft.com
+shows, `expires_on` is 86700 s after `not_before`.
+"""
 PAUSE = 5.0
 """Seconds after which what is not there now may be."""
 EXPIRES_SOON = timedelta(seconds=5)

@@ -59,6 +59,7 @@ class Federate:
         uses: LastUses,
         reporter: Reporter,
         tally: Tally,
+        is_served: bool,
         clock: Callable[[], datetime],
     ) -> None:
         self._world = world
@@ -66,6 +67,7 @@ class Federate:
         self._uses = uses
         self._reporter = reporter
         self._tally = tally
+        self._is_served = is_served
         self._clock = clock
         self._homes: dict[Key, _Home] = {}
         self._judged: dict[Key, int] = {}
@@ -104,6 +106,8 @@ class Federate:
                 return None
             keys = SourceError(Reason.ISSUER_KEYS_PENDING)
         told, newest = moment(previous.get("lastExchangeAt")), self._uses.newest(one.uid, now)
+        if told is not None and told > now:
+            told = None  # nobody of ours has written that
         counts = judge(siblings)
         facts = Facts(
             one=one,
@@ -113,9 +117,10 @@ class Federate:
             keys=keys,
             twin=_twin(one, (other for other in siblings if counts[other.uid] is Verdict.COUNTS)),
             used_at=max(filter(None, (told, newest)), default=None),
+            is_served=self._is_served,
         )
         said = credential_status(previous, facts, self._uses.due(one.uid, told, now), now)
-        times = (next_look(facts, now), self._uses.next_look(one.uid, now))
+        times = (next_look(facts, now), self._uses.next_look(one.uid))
         return _Look(*said, min(filter(None, times), default=None))
 
     def _siblings(self, home: Key, key: Key) -> list[Credential]:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from lanyard.clients.egress import is_loopback
 from lanyard.clients.http import Answer, FailureKind, Outbound, OutboundError, Request
-from lanyard.clients.kube import Kube
+from lanyard.clients.kube import KEY_SET, Kube
 from lanyard.errors import KubernetesError, ProviderError, unavailable
 from lanyard.oauth.issuers import PublishedKeys, discovery_address, host_of, keys_address, published_keys
 from lanyard.reasons import Reason
@@ -56,7 +56,7 @@ class IssuerFetch:
         """LanyardError with the reason why there are none. SteppedBackError passes."""
         if source.jwks_uri is not None:
             return await self._keys(source, source.jwks_uri)
-        if source.ca_bundle is None and await self._is_own(source.issuer):
+        if await self._is_own(source.issuer):
             return await self._own_keys(source.issuer)
         try:
             found = await self._get(source, discovery_address(source.issuer), _DISCOVERY)
@@ -105,7 +105,7 @@ class IssuerFetch:
 
     async def _own_keys(self, issuer: str) -> PublishedKeys:
         try:
-            document: dict[str, Any] = await self._kube.get("/openid/v1/jwks")
+            document: dict[str, Any] = await self._kube.get("/openid/v1/jwks", accept=KEY_SET)
         except KubernetesError as error:
             raise unavailable(error) from None
         return published_keys(json.dumps(document, separators=(",", ":")).encode(), host_of(issuer))

@@ -6,51 +6,34 @@ It decides on an answer and on nothing else: keys that JWTs are verified with co
 import asyncio
 from typing import Protocol
 
-from lanyard.clients.http import Outbound, OutboundError, Request
-from lanyard.oauth.documents import Document, parse_object
-from lanyard.oauth.jwk import KeySet, KeySetError
+from lanyard.errors import KubernetesError, KubernetesStatus, LanyardError
+from lanyard.flows.issuer_fetch import IssuerFetch, KeySource
+from lanyard.reasons import Reason
 
 LONGEST_PROBE = 5.0
-_DISCOVERY = "/.well-known/openid-configuration"
+"""Seconds in all: discovery and keys together."""
 
 
 class Probe(Protocol):
-    """`jwks_uri` takes the place of the discovery document, `ca` (PEM) that of the public trust."""
-
-    async def __call__(self, issuer: str, *, jwks_uri: str | None, ca: str | None) -> bool: ...
+    async def __call__(self, source: KeySource) -> Reason | None:
+        """Why there are no keys; None when there are. KubernetesError when only the API server could have said."""
 
 
 class IssuerProbe:
-    """OpenID Connect Discovery 1.0, 4: the document names the issuer byte for byte, and its `jwks_uri` has keys."""
+    """By the same steps as the operator, and so with the same outcome."""
 
-    def __init__(self, outbound: Outbound, *, seconds: float = LONGEST_PROBE) -> None:
-        self._outbound = outbound
+    def __init__(self, fetch: IssuerFetch, *, seconds: float = LONGEST_PROBE) -> None:
+        self._fetch = fetch
         self._seconds = seconds
 
-    async def __call__(self, issuer: str, *, jwks_uri: str | None, ca: str | None) -> bool:
+    async def __call__(self, source: KeySource) -> Reason | None:
         try:
             async with asyncio.timeout(self._seconds):
-                if jwks_uri is None:
-                    # Section 4.1: a slash at the end of the issuer is not doubled.
-                    document = await self._document(issuer.removesuffix("/") + _DISCOVERY, ca)
-                    if document.get("issuer") != issuer or not isinstance(document.get("jwks_uri"), str):
-                        return False
-                    jwks_uri = document["jwks_uri"]
-                keys = KeySet.of(await self._fetched(jwks_uri, ca))
-        except (OutboundError, TimeoutError, KeySetError, ValueError):
-            return False
-        return bool(keys.keys)
-
-    async def _document(self, url: str, ca: str | None) -> Document:
-        document = parse_object(await self._fetched(url, ca))
-        if document is None:
-            raise ValueError("not a document") from None
-        return document
-
-    async def _fetched(self, url: str, ca: str | None) -> bytes:
-        """ValueError for any status but 200: a redirect may lead to whoever runs another part of that host."""
-        request = Request("GET", url, {"Accept": "application/json"})
-        answer = await self._outbound.send(request, deadline=self._seconds, guard=True, ca=ca)
-        if answer.status != 200:
-            raise ValueError("not a document") from None
-        return answer.body
+                await self._fetch.fetch(source)
+        except TimeoutError:
+            return Reason.ISSUER_UNREACHABLE
+        except LanyardError as error:
+            if error.reason is Reason.KUBERNETES_UNAVAILABLE:
+                raise KubernetesError(KubernetesStatus(503), error.retry_after) from None
+            return error.reason
+        return None

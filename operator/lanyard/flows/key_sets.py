@@ -19,6 +19,8 @@ from lanyard.stores.issuer_keys import IssuerKeys, IssuerKeyStore
 LIFE = timedelta(hours=24)
 PAUSE = timedelta(seconds=30)
 WAIT = timedelta(seconds=2)
+# The first may meet a set that is being written, and the second then asks for the one after it.
+_LOOKS = (True, True, False)
 INLINE_SETS = 1024
 """Parsed sets that credentials carry themselves and that are kept."""
 
@@ -78,13 +80,15 @@ class KeySets:
 
     async def find(self, name: str, presented: Presented) -> VerificationKey:
         """The key of the set `name`. PresentedError KEY_UNKNOWN, KEY_AMBIGUOUS or KEY_UNFIT; KeysUnavailableError."""
-        seen = self._usable(name)
-        try:
-            return self._keys(seen).find(presented.key_id, presented.algorithm)
-        except PresentedError as error:
-            if error.flaw is not Flaw.KEY_UNKNOWN or presented.key_id is None or not await self._newer(seen):
-                raise
-        return self._keys(self._usable(name)).find(presented.key_id, presented.algorithm)
+        for may_ask in _LOOKS:
+            seen = self._usable(name)
+            try:
+                return self._keys(seen).find(presented.key_id, presented.algorithm)
+            except PresentedError as error:
+                is_unknown = error.flaw is Flaw.KEY_UNKNOWN and presented.key_id is not None
+                if not (is_unknown and may_ask and await self._newer(seen)):
+                    raise
+        raise PresentedError(Flaw.KEY_UNKNOWN)
 
     def find_inline(self, jwks: str, presented: Presented) -> VerificationKey:
         """The key among those that a credential carries itself; PresentedError."""
@@ -121,11 +125,12 @@ class KeySets:
     async def _newer(self, seen: IssuerKeys) -> bool:
         """True when the set was fetched anew since `seen`; False when it is too early to ask, or nothing came."""
         now = self._clock()
-        since = self._since_asked(seen, now)
+        since, mine = self._since_asked(seen, now), self._asked_at.get(seen.name)
         if since >= self._pause:
             self._asked_at[seen.name] = now
             return await self._ask(seen, now) and await self._answered(seen)
-        return since < self._wait and await self._answered(seen)
+        is_open = seen.asked or (mine is not None and mine != seen.refetch_at)
+        return is_open and since < self._wait and await self._answered(seen)
 
     def _since_asked(self, seen: IssuerKeys, now: datetime) -> timedelta:
         """Time since anybody asked, or this gateway tried to: an API server that refuses is not asked in a loop."""
@@ -134,11 +139,15 @@ class KeySets:
         return min((abs(now - when) for when in moments if when is not None), default=self._pause)
 
     async def _ask(self, seen: IssuerKeys, now: datetime) -> bool:
+        """False when no answer will come."""
         try:
             await self._store.ask_again(seen.name, seen.version, now)
         except KubernetesError as error:
-            # 409: another gateway asks, or the operator has just brought news; either way there is something to come.
-            return error.code == 409
+            if error.code != 409:
+                return False
+            # Another gateway has asked, or the operator has written what it fetched a moment before: the version to
+            # come tells which, and in the second case there is still something to ask.
+            self._asked_at.pop(seen.name, None)
         return True
 
     async def _answered(self, seen: IssuerKeys) -> bool:

@@ -41,7 +41,7 @@ class ReplicaUse:
 
 
 class LastUses:
-    """Mirror of those Secrets. News wakes a credential whose status may take it now: `not_before` is over."""
+    """Mirror of those Secrets. News wakes a credential, unless it comes back by itself: `next_look`."""
 
     def __init__(self, world: World, kube: Kube, namespace: str, interval: timedelta) -> None:
         self._world = world
@@ -50,6 +50,7 @@ class LastUses:
         self._interval = interval
         self._replicas: dict[str, ReplicaUse] = {}
         self._not_before: dict[str, datetime] = {}
+        """Credentials that were told of less than an interval ago, and when that will be over."""
 
     def newest(self, uid: str, now: datetime) -> datetime | None:
         """Nobody has used it later than now, whatever a replica's clock says."""
@@ -58,19 +59,19 @@ class LastUses:
 
     def due(self, uid: str, told: datetime | None, now: datetime) -> datetime | None:
         """What the status is to say; None while it says it, or said something else less than an interval ago."""
+        ends = max(self._not_before.pop(uid, NEVER), NEVER if told is None else told + self._interval)
+        if ends > now:
+            self._not_before[uid] = ends
+            return None
         newest = self.newest(uid, now)
-        if told is not None:
-            self._not_before[uid] = max(told + self._interval, self._not_before.get(uid, NEVER))
-        is_news = newest is not None and (told is None or newest.replace(microsecond=0) > told)
-        if not is_news or now < self._not_before.get(uid, NEVER):
+        if newest is None or (told is not None and newest.replace(microsecond=0) <= told):
             return None
         self._not_before[uid] = now + self._interval
         return newest
 
-    def next_look(self, uid: str, now: datetime) -> datetime | None:
+    def next_look(self, uid: str) -> datetime | None:
         """When the status may take news again, which until then wakes nobody."""
-        when = self._not_before.get(uid, NEVER)
-        return when if when > now else None
+        return self._not_before.get(uid)
 
     def forget_credential(self, uid: str) -> None:
         self._not_before.pop(uid, None)
@@ -88,11 +89,11 @@ class LastUses:
     def change(self, one: ReplicaUse) -> None:
         before = self._replicas.get(one.name)
         self._replicas[one.name] = one
-        news = {uid: used for uid, used in one.used.items() if before is None or before.used.get(uid, NEVER) < used}
+        news = {uid for uid, used in one.used.items() if before is None or before.used.get(uid, NEVER) < used}
         if not news:
             return
         for key, record in self._world.objects[What.CREDENTIAL].items():
-            if news.get(record.uid, NEVER) > self._not_before.get(record.uid, NEVER):
+            if record.uid in news and record.uid not in self._not_before:
                 self._world.wake(key)
 
     def forget(self, one: ReplicaUse) -> None:
@@ -100,14 +101,10 @@ class LastUses:
 
     async def tidy(self, now: datetime) -> None:
         """Take away what replicas have left behind. What no status says yet is kept."""
-        told = {
-            record.uid: moment(record.parsed_status().get("lastExchangeAt"))
-            for record in self._world.objects[What.CREDENTIAL].values()
-        }
-        for one in [one for one in self._replicas.values() if now > one.newest + KEPT_FOR]:
-            if any(
-                uid in told and (told[uid] or NEVER) < used.replace(microsecond=0) for uid, used in one.used.items()
-            ):
+        left = [one for one in self._replicas.values() if now - KEPT_FOR > one.newest]
+        told = self._told() if left else {}
+        for one in left:
+            if any(uid in told and told[uid] < used.replace(microsecond=0) for uid, used in one.used.items()):
                 continue
             try:
                 await self._kube.delete(f"{self._path}/{one.name}", uid=one.uid, version=one.version)
@@ -116,6 +113,13 @@ class LastUses:
                     _log.warning("a replica's last uses stay for now", extra={"status": error.code})
                     return
 
+    def _told(self) -> dict[str, datetime]:
+        """What the statuses say, by uid of the credential."""
+        return {
+            record.uid: moment(record.parsed_status().get("lastExchangeAt")) or NEVER
+            for record in self._world.objects[What.CREDENTIAL].values()
+        }
+
 
 def used_of(secret: dict[str, Any]) -> dict[str, datetime]:
     """By uid of the credential; what cannot be read is left out."""
@@ -123,7 +127,13 @@ def used_of(secret: dict[str, Any]) -> dict[str, datetime]:
         found = json.loads(base64.b64decode((secret.get("data") or {}).get(KEY, ""), validate=True))
     except (ValueError, RecursionError, binascii.Error):
         return {}
-    times = (
-        {uid: moment(text) for uid, text in found.items() if isinstance(text, str)} if isinstance(found, dict) else {}
-    )
-    return {uid: when for uid, when in times.items() if when is not None}
+    times = ((uid, _utc(text)) for uid, text in found.items()) if isinstance(found, dict) else ()
+    return {uid: when for uid, when in times if when is not None}
+
+
+def _utc(text: Any) -> datetime | None:
+    when = moment(text) if isinstance(text, str) else None
+    try:
+        return when.astimezone(UTC) if when is not None else None
+    except OverflowError:
+        return None

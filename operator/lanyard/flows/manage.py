@@ -23,8 +23,10 @@ from lanyard.api.meta import API_VERSION
 from lanyard.clients.kube import Kube
 from lanyard.errors import KubernetesError, KubernetesStatus
 from lanyard.flows.credential_mirror import CredentialView, SeenCredential
+from lanyard.flows.issuer_fetch import KeySource
 from lanyard.flows.issuer_probe import Probe
 from lanyard.flows.view import Place, SeenConnection
+from lanyard.reasons import Reason
 from lanyard.rules.dto import (
     change,
     displaced,
@@ -52,11 +54,12 @@ Applications = Callable[[str, str], SeenConnection | None]
 
 
 class ManageRefusedError(Exception):
-    """A request is refused. `field` is our own name of the member that does not fit."""
+    """A request is refused. `field` is our own name of the member that does not fit, `cause` why there are no keys."""
 
-    def __init__(self, refusal: Refusal, field: str | None = None) -> None:
+    def __init__(self, refusal: Refusal, field: str | None = None, cause: Reason | None = None) -> None:
         self.refusal = refusal
         self.field = field
+        self.cause = cause
         super().__init__(refusal.value)
 
 
@@ -193,8 +196,9 @@ class Manager:
             raise ManageRefusedError(Refusal.ISSUER_INVALID)
         if spec.get("jwks") is not None:
             return
-        if not await self._probe(issuer, jwks_uri=spec.get("jwksURI"), ca=spec.get("caBundle")):
-            raise ManageRefusedError(Refusal.ISSUER_UNREACHABLE)
+        cause = await self._probe(KeySource(issuer, spec.get("jwksURI"), spec.get("caBundle")))
+        if cause is not None:
+            raise ManageRefusedError(Refusal.ISSUER_UNREACHABLE, cause=cause)
 
     async def _changed(
         self, place: Place, uid: str, patch: Mapping[str, Any], if_match: str | None

@@ -44,9 +44,7 @@ class Revocations:
         return name in self._fresh or name in self._known
 
     async def revoke(self, token: Minted) -> None:
-        """KubernetesError passes: then it is not revoked. One write for a token, however often it is asked for."""
-        if self.is_revoked(token.token_id):
-            return
+        """KubernetesError passes: then it is not revoked."""
         await self._store.spend(SpentKind.REVOKED, self._issuer, token.token_id, token.expires_at)
         self._fresh[spent_name(SpentKind.REVOKED, self._issuer, token.token_id)] = None
 
@@ -80,7 +78,7 @@ class OwnTokens:
         except PresentedError:
             return None
         client = self._view.applications.get(token.client_id)
-        if client is None or client.going or client.suspended or client.namespace != token.namespace:
+        if client is None or client.going or client.suspended:
             return None
         if not self._is_founded(token, client, now) or self._revocations.is_revoked(token.token_id):
             return None
@@ -108,7 +106,7 @@ class OwnTokens:
     async def revoke(self, unverified_token: str) -> tuple[Minted, str] | None:
         """Whoever holds a token may end it (RFC 7009 2.1). None when there is nothing to end, else it and its owner.
 
-        KubernetesError passes.
+        One write for a token, however often it is asked for. KubernetesError passes.
         """
         token = self.live(unverified_token)
         if token is None:

@@ -44,6 +44,8 @@ class Facts:
     """Name of another that counts, of the same application and with the same issuer, subject and audience."""
     used_at: datetime | None
     """When it was used last, as far as anybody knows."""
+    is_served: bool = True
+    """False where this install has no gateway, at which anything could be exchanged."""
 
 
 def unused_from(facts: Facts) -> datetime:
@@ -72,7 +74,8 @@ def credential_status(
     blocker = next(iter(problems.values()), None)
     if blocker is None and not one.suspended:
         is_over = one.expires_at is not None and one.expires_at <= now
-        blocker = SpecError(Reason.EXPIRED) if is_over else facts.keys
+        unserved = None if facts.is_served else SpecError(Reason.EXCHANGE_NOT_SET_UP)
+        blocker = SpecError(Reason.EXPIRED) if is_over else unserved or facts.keys
     usable = None
     if blocker is None and not one.suspended:
         usable = holds(Condition.READY, Reason.TRUSTED, connection=one.connection)

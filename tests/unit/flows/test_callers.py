@@ -10,7 +10,8 @@ from lanyard.api.dto import Refusal
 from lanyard.clients.reviews import Act, Person
 from lanyard.flows.callers import Application, Callers, Deed, name_of_caller
 from lanyard.flows.manage import ManageRefusedError
-from lanyard.oauth.minting import SigningKey, access_token
+from lanyard.oauth.flaws import PresentedError
+from lanyard.oauth.minting import Minted, SigningKey, access_token, opened
 from lanyard.sensitive import Sensitive
 from support.jwts import IssuerKey, key_pair
 
@@ -39,11 +40,16 @@ class Stage:
         around: Any = self
         self.callers = Callers(
             reviews=around,
-            keys=lambda: {KEY.key_id: KEY},
-            revoked=self.revoked.__contains__,
+            live=self.live,
             issuer=ISSUER,
-            clock=lambda: NOW,
         )
+
+    def live(self, unverified_token: str) -> Minted | None:
+        try:
+            token = opened(unverified_token, {KEY.key_id: KEY}, issuer=ISSUER, now=NOW)
+        except PresentedError:
+            return None
+        return token if token.token_id not in self.revoked else None
 
     async def person(self, token: Sensitive, audience: str) -> Person | None:
         self.reviewed.append(audience)

@@ -52,6 +52,7 @@ class Stage:
     """Everything around a pass, played: keys that were woken wait in `woken` until `settle` works on them."""
 
     now: datetime = NOW
+    is_served: bool = True
     woken: list[Key] = field(default_factory=list)
     passes: list[Key] = field(default_factory=list)
     writes: int = 0
@@ -67,7 +68,7 @@ class Stage:
         catalogue = Catalogue({"acme": ACME, "basic": BASIC}, self.world)
         self.federate = Federate(
             world=self.world, catalogue=catalogue, uses=self.uses, reporter=around, tally=Tally(),
-            clock=lambda: self.now,
+            is_served=self.is_served, clock=lambda: self.now,
         )  # fmt: skip
         for objects in self.world.objects.values():
             for record in objects.values():
@@ -302,3 +303,22 @@ async def test_its_last_use_is_told_and_it_comes_back_for_the_next(stage: Stage)
     assert record is not None
     assert record.parsed_status()["lastExchangeAt"] == "2026-11-25T11:59:00Z"
     assert stage.appointments[CI] == NOW + timedelta(hours=1)
+
+
+async def test_where_there_is_no_gateway_nothing_is_promised() -> None:
+    stage = Stage(is_served=False)
+    stage.connection()
+    stage.sees()
+    await stage.settle()
+    assert stage.said() == "ExchangeNotSetUp"
+
+
+@pytest.mark.spec("F+2")
+async def test_a_last_use_that_lies_ahead_was_not_written_by_us(stage: Stage) -> None:
+    stage.sees()
+    record = stage.world.get(CI)
+    assert record is not None
+    record.status = b'{"lastExchangeAt": "9999-12-31T23:59:59Z"}'
+    await stage.settle()
+    assert stage.said() == "Trusted"
+    assert stage.appointments[CI] == NOW - timedelta(hours=1) + UNUSED_AFTER

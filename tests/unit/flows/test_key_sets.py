@@ -176,6 +176,16 @@ async def test_who_loses_the_race_to_ask_waits_for_the_winner(place: Place) -> N
     assert (await waiting).key_id == "k2"
 
 
+async def test_a_write_of_the_operator_that_came_first_takes_no_question_away(place: Place) -> None:
+    """It may be of a fetch that was made before the issuer had the key."""
+    operator = Operator(place.mirror, answer=lambda: jwks("k3"), refusal=409)
+    waiting = asyncio.create_task(place.gateway(operator).find("set", presented("k3")))
+    await asyncio.sleep(0.01)
+    operator.refusal = None
+    place.mirror.change(replace(SEEN, jwks=jwks("k2"), version="1b"))
+    assert ((await waiting).key_id, operator.asked) == ("k3", ["1", "1b"])
+
+
 @pytest.mark.parametrize("code", [0, 403, 404, 500])
 async def test_an_api_server_that_takes_no_question_is_not_asked_in_a_loop(place: Place, code: int) -> None:
     operator = Operator(place.mirror, refusal=code)

@@ -93,7 +93,7 @@ async def test_within_the_interval_news_wakes_nobody_and_is_told_when_it_is_over
     stage.hears(u=NOW + 10 * MINUTE)
     assert stage.woken == []
     assert stage.uses.due("u", NOW, NOW + 11 * MINUTE) is None
-    assert stage.uses.next_look("u", NOW + 11 * MINUTE) == NOW + HOUR
+    assert stage.uses.next_look("u") == NOW + HOUR
     assert stage.uses.due("u", NOW, NOW + HOUR) == NOW + 10 * MINUTE
 
 
@@ -101,8 +101,19 @@ async def test_after_the_interval_news_wakes_it() -> None:
     stage = Stage(told=NOW)
     stage.hears(u=NOW)
     assert stage.uses.due("u", NOW, NOW) is None
+    assert stage.uses.due("u", NOW, NOW + HOUR) is None
     stage.woken.clear()
     stage.hears(u=NOW + HOUR + MINUTE)
+    assert stage.woken == [CI]
+
+
+async def test_the_last_use_of_an_interval_that_comes_late_wakes_it_too() -> None:
+    """A replica writes once a minute: the interval may be over when it tells of what was still within."""
+    stage = Stage(told=NOW)
+    assert stage.uses.due("u", NOW, NOW) is None
+    assert stage.uses.due("u", NOW, NOW + HOUR) is None
+    assert stage.uses.next_look("u") is None
+    stage.hears(u=NOW + HOUR - MINUTE)
     assert stage.woken == [CI]
 
 
@@ -175,7 +186,21 @@ async def test_a_removal_that_is_refused_stops_nothing(code: int) -> None:
         pytest.param({"used": base64.b64encode(b'{"u": 3, "v": "soon", "w": null}').decode()}, id="no times"),
         pytest.param({"used": base64.b64encode(b'{"u": "2026-11-25T12:00:00"}').decode()}, id="a time of no zone"),
         pytest.param({"used": base64.b64encode(b"\xff\xfe").decode()}, id="no UTF-8"),
+        pytest.param({"used": base64.b64encode(b'{"u": "0001-01-01T00:00:00+10:00"}').decode()}, id="no year of ours"),
     ],
 )
 async def test_what_cannot_be_read_says_nothing(data: Any) -> None:
     assert used_of({"data": data}) == {}
+
+
+async def test_times_are_told_in_utc() -> None:
+    content = base64.b64encode(b'{"u": "2026-11-25T14:00:00+02:00"}').decode()
+    assert str(used_of({"data": {"used": content}})["u"]) == "2026-11-25 12:00:00+00:00"
+
+
+async def test_the_end_of_time_stops_nothing() -> None:
+    stage = Stage()
+    stage.hears(u=datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
+    assert stage.uses.due("u", None, NOW) == NOW
+    await stage.uses.tidy(NOW)
+    assert stage.deleted == []

@@ -9,8 +9,10 @@ import pytest
 from lanyard.api.dto import Refusal, WrittenCredential
 from lanyard.errors import KubernetesError, KubernetesStatus
 from lanyard.flows.credential_mirror import CredentialView, KnownCredentials
+from lanyard.flows.issuer_fetch import KeySource
 from lanyard.flows.manage import Managed, Manager, ManageRefusedError, path_of
 from lanyard.flows.view import SeenConnection
+from lanyard.reasons import Reason
 
 NAMESPACE, CLIENT = "sales", "uid-of-crm"
 ISSUER = "https://idp.example.com"
@@ -30,7 +32,7 @@ class Stage:
 
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
-    probes: list[tuple[str, str | None, str | None]] = field(default_factory=list)
+    probes: list[KeySource] = field(default_factory=list)
     fetchable: bool = True
     blind: bool = False
     """The watch is late: the mirror hears of nothing."""
@@ -40,6 +42,8 @@ class Stage:
     """Likewise: what the watch tells before it tells of a creation of ours."""
     refuse: int | None = None
     link: bool = False
+    going: bool = False
+    """The Connection is being deleted."""
     version: int = 100
     uids: list[str] = field(default_factory=lambda: [f"u-{number:03}" for number in range(50, 99)])
     seconds: int = 0
@@ -57,13 +61,15 @@ class Stage:
         )
 
     def application(self, namespace: str, client_id: str) -> SeenConnection | None:
-        spec = b'{"linkTo": {"namespace": "a", "name": "b"}}' if self.link else b'{"connector": "acme"}'
+        spec = {"linkTo": {"namespace": "a", "name": "b"}} if self.link else {"connector": "acme"}
         there = (namespace, client_id) == (NAMESPACE, CLIENT)
-        return SeenConnection(NAMESPACE, "crm", CLIENT, 1, spec, "") if there else None
+        metadata = {"namespace": NAMESPACE, "name": "crm", "uid": CLIENT, "generation": 1}
+        body = {"metadata": metadata | ({"deletionTimestamp": "now"} if self.going else {}), "spec": spec}
+        return SeenConnection.of(body) if there else None
 
-    async def probe(self, issuer: str, *, jwks_uri: str | None, ca: str | None) -> bool:
-        self.probes.append((issuer, jwks_uri, ca))
-        return self.fetchable
+    async def probe(self, source: KeySource) -> Reason | None:
+        self.probes.append(source)
+        return None if self.fetchable else Reason.ISSUER_MISMATCH
 
     def holds(self, uid: str, name: str, *, heard: bool = True, **spec: Any) -> dict[str, Any]:
         """Somebody has made one by other means."""
@@ -157,7 +163,7 @@ async def test_what_was_created_is_read_at_once_and_belongs_to_the_application()
     assert stage.manager.one(NAMESPACE, CLIENT, made.credential.id) == made
     assert stage.manager.listed(NAMESPACE, CLIENT) == [made]
     assert (made.credential.client_id, made.credential.description) == (CLIENT, "of the build")
-    assert stage.probes == [(ISSUER, None, None)]
+    assert stage.probes == [KeySource(ISSUER)]
 
 
 @pytest.mark.spec("F4")
@@ -180,6 +186,13 @@ async def test_an_application_of_somebody_else_is_not_there(namespace: str, clie
     await refused(stage.manager.delete(namespace, client, uid, None), Refusal.NOT_FOUND)
     assert stage.manager.known(namespace, client, uid) == ("", "")
     assert stage.names() == ["ci"]
+
+
+async def test_an_application_that_is_being_deleted_is_not_there() -> None:
+    stage = Stage(going=True)
+    await refused(stage.create_one(), Refusal.NOT_FOUND)
+    with pytest.raises(ManageRefusedError):
+        stage.names()
 
 
 async def test_a_link_takes_no_credential_and_loses_one_that_it_has() -> None:
@@ -213,7 +226,9 @@ async def test_an_issuer_whose_keys_cannot_be_fetched_is_refused_at_create_and_a
     stage = Stage()
     uid = (await stage.create_one()).credential.id
     stage.fetchable = False
-    await refused(stage.create_one("another"), Refusal.ISSUER_UNREACHABLE)
+    with pytest.raises(ManageRefusedError) as caught:
+        await stage.create_one("another")
+    assert (caught.value.refusal, caught.value.cause) == (Refusal.ISSUER_UNREACHABLE, Reason.ISSUER_MISMATCH)
     await refused(stage.replace_one(uid, subject="changed"), Refusal.ISSUER_UNREACHABLE)
     assert stage.manager.one(NAMESPACE, CLIENT, uid).credential.subject == "repo:a/b"
 
@@ -233,7 +248,7 @@ async def test_keys_given_inline_are_not_fetched_and_a_source_of_keys_is_asked_i
     await refused(stage.replace_one("u-1", "inline", issuer="https://A.example"), Refusal.ISSUER_INVALID)
     stage.holds("u-2", "by address", jwksURI="https://keys.example.com/k", caBundle="PEM")
     await refused(stage.replace_one("u-2", "by address"), Refusal.ISSUER_UNREACHABLE)
-    assert stage.probes == [(ISSUER, "https://keys.example.com/k", "PEM")]
+    assert stage.probes == [KeySource(ISSUER, "https://keys.example.com/k", "PEM")]
 
 
 @pytest.mark.spec("F6")

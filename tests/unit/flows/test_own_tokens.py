@@ -53,8 +53,8 @@ class Scene:
         self.connect()
         self.trust()
 
-    def connect(self, *, namespace: str = "sales", going: bool = False, **spec: Any) -> None:
-        metadata: dict[str, Any] = {"name": "crm", "namespace": namespace, "uid": "uid-crm", "generation": 1}
+    def connect(self, *, going: bool = False, **spec: Any) -> None:
+        metadata: dict[str, Any] = {"name": "crm", "namespace": "sales", "uid": "uid-crm", "generation": 1}
         if going:
             metadata["deletionTimestamp"] = "2026-11-25T12:00:00Z"
         mirror = ConnectionMirror(self.view)
@@ -145,7 +145,6 @@ DEAD: dict[str, Callable[[Scene], Any]] = {
     "the application is gone": Scene.disconnect,
     "the application is being deleted": lambda scene: scene.connect(going=True),
     "the application is suspended": lambda scene: scene.connect(suspend=True),
-    "the application moved to another namespace": lambda scene: scene.connect(namespace="shop"),
     "the credential is gone": Scene.distrust,
     "the credential is suspended": lambda scene: scene.trust(suspend=True),
     "the credential has expired": lambda scene: scene.trust(expiresAt="2026-11-25T12:00:00Z"),

@@ -94,6 +94,9 @@ NARROW = edited(scopes=("api",))
         pytest.param(
             replace(IN_ORDER, keys=SpecError(Reason.JWKS_INVALID)), "JWKSInvalid", STALLED, id="keys that are none"
         ),
+        pytest.param(
+            replace(IN_ORDER, is_served=False, keys=UNREACHABLE), "ExchangeNotSetUp", STALLED, id="no gateway here"
+        ),
         pytest.param(replace(LIMITED, application=None), "LimitExceeded", STALLED, id="one too many goes first"),
         pytest.param(
             replace(MISSING, one=replace(ONE, suspended=True)),

@@ -463,3 +463,50 @@ def test_a_refusal_of_the_product_ends_ready_only_with_the_grant(is_over: bool) 
     consented = waits(LanyardError(Reason.GRANT_REVOKED)) if is_over else PAGES
     found = told(passes(replace(LOOKED, consented=consented), status=status))
     assert found["Ready"] == ("False GrantRevoked" if is_over else "True TokenPublished")
+
+
+ALONE = replace(FETCHED, exchange_only=True, secret="token-uid", client_id="uid")
+ALONE_LOOKED = replace(LOOKED, exchange_only=True, secret="token-uid", client_id="uid")
+
+
+@pytest.mark.spec("F1")
+def test_without_a_secret_what_is_told_is_the_token_and_no_secret_is_bound() -> None:
+    status = passes(ALONE)
+    assert told(status) == {
+        "Ready": "True TokenExchangeable",
+        "SpecValid": "True Valid",
+        "CredentialsResolved": "True Resolved",
+        "TokenFresh": "True Fresh",
+        "ScopesGranted": "True Granted",
+    }
+    assert "binding" not in status
+    assert (status["publishedVersion"], status["clientId"]) == ("100", "uid")
+    assert passes(ALONE_LOOKED, status=status) == status
+
+
+@pytest.mark.spec("F1")
+@pytest.mark.parametrize(
+    "version", [pytest.param(None, id="no copy yet"), pytest.param("90", id="a copy from when a credential named it")]
+)
+def test_a_secret_is_bound_until_the_copy_has_taken_its_place(version: str | None) -> None:
+    published = passes(FETCHED)
+    failing = replace(ALONE_LOOKED, published_version=version, intact=False, failure=DOWN, failed_attempts=1)
+    waiting = passes(failing, status=published)
+    assert waiting["binding"] == {"name": "crm-token"}
+    assert told(waiting)["Ready"] == "False ProviderUnavailable"
+    after = passes(ALONE, status=waiting)
+    assert "binding" not in after
+    assert "SecretPublished" not in told(after)
+
+
+@pytest.mark.spec("F1")
+def test_a_copy_that_cannot_be_written_says_why_until_it_can() -> None:
+    refused = PublishError(Reason.COPY_CONFLICT, secret="token-uid")
+    failing = replace(ALONE_LOOKED, published_version=None, failure=refused, failed_attempts=1)
+    assert told(passes(failing))["SecretPublished"] == "False CopyConflict"
+    assert "SecretPublished" not in told(passes(failing, ALONE))
+
+
+@pytest.mark.spec("F12")
+def test_every_connection_shows_the_client_id_that_workloads_exchange_with() -> None:
+    assert passes(replace(FETCHED, client_id="uid"))["clientId"] == "uid"

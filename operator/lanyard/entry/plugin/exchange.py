@@ -70,7 +70,7 @@ def exchange(
     place, _, short = account.rpartition("/")
     place = place or namespace
     wanted = audience or _audience(candidates, f"system:serviceaccount:{place}:{short}")
-    token = kubectl.service_account_token(short, place, wanted)
+    token = _asked(kubectl, short, place, wanted)
     claims = unverified_claims(token)
     compared = {one["metadata"]["name"]: fields(one, claims, outside.now()) for one in candidates}
     form = _form(token, str(connection["metadata"]["uid"]), scope)
@@ -112,6 +112,17 @@ def _audience(candidates: list[Object], subject: str) -> str:
     """Of the credential that is meant for this subject; else of the first."""
     specs = [one["spec"] for one in candidates]
     return str(next((one for one in specs if one.get("subject") == subject), specs[0])["audience"])
+
+
+def _asked(kubectl: Kubectl, account: str, namespace: str, audience: str) -> Sensitive:
+    try:
+        return kubectl.service_account_token(account, namespace, audience)
+    except KubectlError as error:
+        steps = {
+            Refusal.NOT_FOUND: f"Check its name: kubectl get serviceaccounts -n {namespace}",
+            Refusal.FORBIDDEN: f"Ask for the right to create serviceaccounts/token in {namespace}.",
+        }
+        raise PluginError(error.message, cause=error.cause, step=steps.get(error.refusal, error.step)) from None
 
 
 def _form(token: Sensitive, client_id: str, scope: str | None) -> Mapping[str, str]:

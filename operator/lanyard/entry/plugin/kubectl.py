@@ -231,6 +231,9 @@ _SIGNS = (
     ("cannot locate context", Refusal.CONFIGURATION),
     ("(NotFound)", Refusal.NOT_FOUND),
     ("(Forbidden)", Refusal.FORBIDDEN),
+    # `kubectl create token` tells it in words of its own.
+    ('" not found', Refusal.NOT_FOUND),
+    ('" is forbidden: ', Refusal.FORBIDDEN),
     ("doesn't have a resource type", Refusal.NO_KIND),
     ("no matches for kind", Refusal.NO_KIND),
     ("(Unauthorized)", Refusal.LOGIN),

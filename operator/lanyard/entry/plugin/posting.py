@@ -31,7 +31,7 @@ Post = Callable[[str, Mapping[str, str], str | None], Reply]
 
 
 def post(url: str, form: Mapping[str, str], authorities: str | None) -> Reply:
-    """The real one. Redirects are not followed: they would carry the JWT on."""
+    """The real one. Redirects are not followed: the answer of somebody else would count as the gateway's."""
     if not url.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
         raise ValueError("not an https address")
     trust = ssl.create_default_context(cafile=authorities)

@@ -10,6 +10,7 @@ from typing import Any
 from lanyard.api.meta import CONNECTION_UID_LABEL, GROUP, PRESENTABLE_LABEL, READABLE_LABEL
 from lanyard.entry.plugin.conditions import KIND, conditions, is_ready, link_of, next_step
 from lanyard.entry.plugin.kubectl import Kubectl, KubectlError, Object, Refusal, SecretOutline, is_name
+from lanyard.reasons import Reason
 
 EVENTS_SHOWN = 3
 
@@ -174,6 +175,8 @@ def _unread(error: KubectlError) -> tuple[bool | None, str]:
 
 def _published(kubectl: Kubectl, connection: Object) -> Published:
     metadata, spec = connection["metadata"], connection.get("spec", {})
+    if spec.get("secret", {}).get("publish") is False or _is_application(connection):
+        return Published("none", True, f"tokens are had by exchange, with the client id {metadata.get('uid', '')}")
     bound = connection.get("status", {}).get("binding", {}).get("name")
     name = bound or spec.get("secret", {}).get("name") or f"{metadata['name']}-token"
     try:
@@ -181,6 +184,12 @@ def _published(kubectl: Kubectl, connection: Object) -> Published:
     except KubectlError as error:
         return Published(name, *_unread(error))
     return Published(name, *_owner(outline, metadata.get("uid", "")), keys=outline.keys)
+
+
+def _is_application(connection: Object) -> bool:
+    """Whether Lanyard makes its tokens itself."""
+    ready = conditions(connection).get("Ready")
+    return ready is not None and ready.reason == Reason.TOKENS_BY_EXCHANGE
 
 
 def _owner(outline: SecretOutline, uid: str) -> tuple[bool | None, str]:

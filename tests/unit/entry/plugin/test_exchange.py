@@ -10,7 +10,7 @@ import pytest
 
 from lanyard.entry.plugin.posting import LARGEST_ANSWER, Reply, post, reply
 from lanyard.sensitive import Sensitive
-from support.scripted_kubectl import NOW, ScriptedKubectl, connection, forbidden, listed
+from support.scripted_kubectl import NOW, ScriptedKubectl, connection, listed
 
 pytestmark = pytest.mark.spec("K7", "F1", "F7", "F8")
 
@@ -230,8 +230,11 @@ def test_the_address_is_that_of_the_connections_or_has_to_be_given(kubectl: Scri
 def test_what_stands_in_the_way_is_told_with_one_next_step(kubectl: ScriptedKubectl) -> None:
     silent = kubectl.lanyard("exchange", "crm", "--as-serviceaccount", "crm", "--gateway-url", GATEWAY)
     assert "The gateway does not answer at https://lanyard.example/oauth/token." in silent.stderr
-    kubectl.on("create", "token", err=forbidden("serviceaccounts/token", "crm"))
-    assert "you are not allowed to" in exchange(kubectl, fine()).stderr
+    # As kubectl 1.37.2 prints it.
+    kubectl.on("create", "token", err='error: failed to create token: serviceaccounts "crm" is forbidden: User "ann"')
+    refused = exchange(kubectl, fine())
+    assert "you are not allowed to" in refused.stderr
+    assert "Ask for the right to create serviceaccounts/token in apps." in refused.stderr
     kubectl.on("create", "token", out="not a jwt")
     assert "What kubectl printed is no JWT." in exchange(kubectl, fine()).stderr
     kubectl.on("get", "federatedcredentials.lanyard.dev", "--field-selector=spec.connectionRef.name=crm", out=listed())

@@ -320,3 +320,20 @@ def test_what_the_product_said_last_is_told(kubectl: ScriptedKubectl, status: st
     told = kubectl.lanyard("status", "crm")
     assert line in told.stdout.splitlines()
     assert told.exit_code == 0
+
+
+@pytest.mark.spec("F12")
+@pytest.mark.parametrize(
+    ("reason", "spec"),
+    [
+        pytest.param("TokensByExchange", {"connector": "lanyard"}, id="Lanyard makes the tokens"),
+        pytest.param("TokenExchangeable", {"secret": {"publish": False}}, id="a token by exchange alone"),
+    ],
+)
+def test_where_no_secret_is_published_none_is_missed(kubectl: ScriptedKubectl, reason: str, spec: Any) -> None:
+    kubectl.on(
+        "connections.lanyard.dev", "crm", out=connection("crm", condition("Ready", "True", reason, ""), spec=spec)
+    )
+    told = kubectl.lanyard("status", "crm")
+    assert "✔ secret       none: tokens are had by exchange, with the client id 5d7a" in told.stdout
+    assert told.exit_code == 0
