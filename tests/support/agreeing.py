@@ -13,7 +13,7 @@ from lanyard.clients.kubeconfig import from_file
 from lanyard.connectors.loader import from_object
 from lanyard.connectors.selection import pinned, plan_for
 from lanyard.oauth.pkce import code_verifier
-from lanyard.rules.consent import LIFE, Consent
+from lanyard.rules.consent import LIFE, Consent, Device
 from lanyard.sensitive import Sensitive
 from lanyard.stores.consents import ConsentStore, record_name
 from lanyard.stores.keyring import Keyring
@@ -22,7 +22,9 @@ from support.cluster import Object
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What somebody agreed to: the Connection and its Connector as the API has them, and the code that came back."""
+    """What somebody agreed to: the Connection and its Connector as the API has them, and the code that came back, which
+    is empty where the operator is to ask for one (RFC 8628).
+    """
 
     connection: Object
     connector: Object
@@ -63,13 +65,14 @@ async def _write(store: ConsentStore, one: Agreement, redirect_uri: Callable[[st
         connector=connector.name,
         connector_digest=pinned(plan),
         client_id=spec.auth.client_id or "",
-        redirect_uri=redirect_uri(connector.name),
+        redirect_uri=redirect_uri(connector.name) if one.code else "",
         scopes=plan.scopes,
         state_hash="0" * 64,
         code_verifier=code_verifier(secrets.token_bytes(32)),
         spec_generation=metadata["generation"],
         approved_by=one.approved_by,
         started_at=now,
+        device=None if one.code else Device(ends_at=now + LIFE),
     )
     record = await store.create(
         one.browser_hash,
@@ -79,4 +82,5 @@ async def _write(store: ConsentStore, one: Agreement, redirect_uri: Callable[[st
         expires_at=now + LIFE,
         now=now,
     )
-    await store.answer(record, consent.answered(now=now, code=Sensitive(one.code), callback={}), now=now)
+    if one.code:
+        await store.answer(record, consent.answered(now=now, code=Sensitive(one.code), callback={}), now=now)

@@ -16,6 +16,7 @@ class Flow(Enum):
     """What a Connection is going through. The value is the heading of its table."""
 
     CONSENT = "A consent"
+    DEVICE = "A consent by device code"
     NEW_CONSENT = "A consent in place of a grant that works"
     ROTATES = "A refresh where each refresh token is taken once"
     GRACE = "A refresh where the former refresh token is taken for a while"
@@ -32,7 +33,8 @@ class Flow(Enum):
 
 ABOUT = {
     Flow.CONSENT: "A person has agreed and the provider's code lies in the record of the consent.",
-    Flow.NEW_CONSENT: "As above. Where it fails, the older grant goes on, and the page says why there is no new one.",
+    Flow.DEVICE: "A person has begun on the page; the provider is asked for a code, then until they have agreed there.",
+    Flow.NEW_CONSENT: "As the first. Where it fails, the older grant goes on, and the page says why.",
     Flow.ROTATES: "`rotation.mode: rotates`, and where the mode is not known.",
     Flow.GRACE: "`rotation.mode: rotatesWithGrace`.",
     Flow.FIXED: "`rotation.mode: fixed`. No intent is needed.",
@@ -156,6 +158,26 @@ GONE = Cell("goes on and ends", asked=0)
 GONE_AGAIN = Cell("revoked a second time, which does no harm; then it ends", asked=0)
 
 
+CODE_ANEW = Cell("a code is asked for at the next start")
+CODE_ANEW_SOON = Cell("a code is asked for after a pause")
+POLLED = Cell("polled with the same code at the next start")
+POLLED_SOON = Cell("polled with the same code after a pause")
+POLL_LOST = Cell("the device code is spent; authorize again", 2, Reason.AUTHORIZATION_LOST)
+BY_DEVICE = (
+    Row("finalizer", "PATCH of the Connection", _cells(CODE_ANEW, CODE_ANEW, CODE_ANEW_SOON, CODE_ANEW_SOON)),
+    Row(
+        "device code",
+        "POST to the device authorization endpoint",
+        _cells(CODE_ANEW, CODE_ANEW, CODE_ANEW_SOON, CODE_ANEW_SOON),
+    ),
+    Row("consent shown", "PATCH of the record", _cells(CODE_ANEW, POLLED, POLLED_SOON, CODE_ANEW_SOON)),
+    Row("poll", "POST to the token endpoint", _cells(POLLED, POLL_LOST, POLL_LOST, POLLED_SOON)),
+    Row("identity", "GET at the provider", _cells(POLL_LOST, POLL_LOST, NAMELESS, NAMELESS)),
+    Row("state grant", "POST of the state Secret", _cells(POLL_LOST, FROM_GRANT, FROM_MEMORY, FROM_MEMORY)),
+    Row("consent done", "PATCH of the record", _cells(FINISHED, FROM_GRANT, NOTHING, FINISHED_SOON)),
+)
+
+
 def _consent(secret: str) -> tuple[Row, ...]:
     return (
         Row("consent claimed", "PATCH of the record", _cells(GOES_ON, _declined(0), _declined(0), GOES_ON_SOON)),
@@ -185,6 +207,12 @@ ROWS: Mapping[Flow, tuple[Row, ...]] = {
     Flow.CONSENT: (
         Row("finalizer", "PATCH of the Connection", _cells(GOES_ON, GOES_ON, GOES_ON_SOON, GOES_ON_SOON)),
         *_consent("POST of the state Secret"),
+        Row("workload secret", "POST of the Secret", GRANT_PUBLISHED[0].cells),
+        GRANT_PUBLISHED[1],
+        EVENT,
+    ),
+    Flow.DEVICE: (
+        *BY_DEVICE,
         Row("workload secret", "POST of the Secret", GRANT_PUBLISHED[0].cells),
         GRANT_PUBLISHED[1],
         EVENT,

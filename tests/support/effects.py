@@ -31,6 +31,7 @@ _CREDENTIAL = re.compile(
 _SHARED = re.compile(r"/apis/lanyard\.dev/v1alpha1/(connectors|credentialstores)/(?P<name>[^/]+)/status")
 _GRANTS = {
     "authorization_code": "code exchange",
+    "urn:ietf:params:oauth:grant-type:device_code": "poll",
     "refresh_token": "token request",
     "client_credentials": "token request",
 }
@@ -134,6 +135,8 @@ def provider_effect(passing: Passing) -> Effect | None:
     match path:
         case "/token":
             return Effect(place, _GRANTS.get(form.get("grant_type", ""), "unknown grant"))
+        case "/device":
+            return Effect(place, "device code")
         case "/revoke":
             return Effect(place, f"{_KINDS.get(form.get('token', '')[:2], 'unknown')} token revoked")
         case "/me":

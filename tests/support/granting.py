@@ -52,6 +52,7 @@ class GrantingProvider(ScriptedProvider):
         self._made: Counter[str] = Counter()
         self._guard = threading.RLock()
         self.script("/token", self._token)
+        self.script("/device", self._device)
         self.script("/revoke", self._revoke)
         self.script("/me", self._me)
 
@@ -107,10 +108,17 @@ class GrantingProvider(ScriptedProvider):
                     return self._given(self._begun(client, Policy.FIXED), with_refresh=False)
                 case "authorization_code":
                     return self._exchanged(client, form.get("code", ""))
+                case "urn:ietf:params:oauth:grant-type:device_code":
+                    return self._exchanged(client, form.get("device_code", ""))
                 case "refresh_token":
                     return self._refreshed(client, form.get("refresh_token", ""))
                 case _:
                     return Answer.of_error("unsupported_grant_type")
+
+    def _device(self, request: Recorded) -> Answer:
+        """Somebody agrees at once."""
+        body = {"user_code": "WDJB-MJHT", "verification_uri": "https://login.example.com/device", "expires_in": 600}
+        return Answer.of_json(body | {"device_code": self.code(request.form.get("client_id", "")), "interval": 1})
 
     def _exchanged(self, client: str, code: str) -> Answer:
         self.uses[code] += 1

@@ -14,8 +14,10 @@ from support.granting import Policy
 from support.killing import CONSENTS, COPYING, Case, Ground
 
 CALM_SECONDS = 30.0
-"""Until then an intent is over (three times the deadline of a provider), and what it stood in the way of is done."""
-ASKING = {"token request", "code exchange"}
+"""Until then an intent is over (three times the deadline of a provider), a device code has been asked for and polled
+with, and what stood in the way is done.
+"""
+ASKING = {"token request", "code exchange", "poll"}
 
 
 def judge(ground: Ground, wave: list[Case]) -> None:
@@ -75,7 +77,7 @@ def _asked_wrongly(ground: Ground, case: Case) -> Iterator[str]:
     asked = sum(one.moment is not Moment.REFUSED for one in seen)
     if asked != case.cell.asked:
         yield f"the provider was asked {asked} times, not {case.cell.asked}"
-    if ground.provider.most_used(case.place, "code") > 1:
+    if case.flow is not Flow.DEVICE and ground.provider.most_used(case.place, "code") > 1:
         yield "a code was sent twice"
     if case.policy is Policy.ROTATES and case.cell.human is None and ground.provider.most_used(case.place, "rt") > 1:
         yield "a refresh token was sent twice"

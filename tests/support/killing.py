@@ -8,6 +8,7 @@ import math
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,21 @@ POLICIES = {Flow.ROTATES: Policy.ROTATES, Flow.GRACE: Policy.GRACE}
 COPYING = {Flow.COPIED, Flow.RESTORED, Flow.UNTRUSTED}
 """Flows of a Connection that a FederatedCredential names."""
 MACHINES = {Flow.FIRST_TOKEN, Flow.MACHINE, Flow.ALONE, *COPYING}
-CONSENTS = {Flow.CONSENT, Flow.NEW_CONSENT}
+FIRST_CONSENTS = {Flow.CONSENT, Flow.DEVICE}
+CONSENTS = {*FIRST_CONSENTS, Flow.NEW_CONSENT}
 AT_ONCE = {*CONSENTS, Flow.FIRST_TOKEN, Flow.DELETION, Flow.RESTORED, Flow.UNTRUSTED}
 """Flows that begin when they are told to; the others when the published token is due."""
-AT_THE_PROVIDER = {"token request", "code exchange", "identity", "refresh token revoked", "access token revoked"}
+AT_THE_PROVIDER = {
+    "token request",
+    "code exchange",
+    "device code",
+    "poll",
+    "identity",
+    "refresh token revoked",
+    "access token revoked",
+}
+BEFORE_A_POLL = {"finalizer", "device code", "consent shown"}
+"""The other steps of a consent by device code come an interval of five seconds later."""
 
 
 @dataclass
@@ -70,19 +82,39 @@ class Case:
     def is_granted(self) -> bool:
         return self.flow not in MACHINES
 
+    @property
+    def method(self) -> str:
+        if self.flow is Flow.DEVICE:
+            return "deviceCode"
+        return "authorizationCode" if self.is_granted else "clientCredentials"
+
 
 def waves(cases: Sequence[Case]) -> Iterator[list[Case]]:
     """Who is struck together: those whom one kill strikes, which must reach their steps at about the same time; and
     all others at once.
     """
-    for at_once in (True, False):
-        members = [case for case in cases if case.moment.kills and (case.flow in AT_ONCE) is at_once]
+    for pace in _Pace:
+        members = [case for case in cases if case.moment.kills and _pace(case) is pace]
         size = math.ceil(_held_at_api_server(members) / MOST_AT_ONCE) or 1
         groups: list[list[Case]] = [[] for _ in range(size)]
         for case in members:
             min(groups, key=lambda group: (_held_at_api_server(group), len(group))).append(case)
         yield from groups
     yield [case for case in cases if not case.moment.kills]
+
+
+class _Pace(Enum):
+    """When a case comes to its step."""
+
+    AT_ONCE = 0
+    AFTER_AN_INTERVAL = 1
+    WHEN_DUE = 2
+
+
+def _pace(case: Case) -> _Pace:
+    if case.flow is Flow.DEVICE and case.row.step not in BEFORE_A_POLL:
+        return _Pace.AFTER_AN_INTERVAL
+    return _Pace.AT_ONCE if case.flow in AT_ONCE else _Pace.WHEN_DUE
 
 
 def _held_at_api_server(cases: Sequence[Case]) -> int:
@@ -109,8 +141,10 @@ def connector_spec(provider_url: str, policy: Policy) -> Object:
         "revocation": revocation,
         "rotation": {"mode": policy.value} | grace,
     }
+    device = {name: member for name, member in person.items() if name != "authorization"}
+    device |= {"name": "deviceCode", "device": {"url": f"{provider_url}/device"}}
     # All cases ask one host at the same time.
-    return {"displayName": "Acme", "limits": {"concurrent": 256}, "methods": [person, machine]}
+    return {"displayName": "Acme", "limits": {"concurrent": 256}, "methods": [person, device, machine]}
 
 
 class Ground:
@@ -202,7 +236,7 @@ class Ground:
             "crm",
             connector=connector_name(case.policy),
             auth={
-                "method": "authorizationCode" if case.is_granted else "clientCredentials",
+                "method": case.method,
                 "clientId": case.place,
             },
             credentials={"clientSecret": {"secretRef": {"name": "app", "key": "client_secret"}}},
@@ -214,9 +248,9 @@ class Ground:
         granted = [case for case in wave if case.is_granted]
         for case in granted:
             self.cluster(case).wait_reason("crm", "AuthorizationRequired")
-        self._consent([case for case in granted if case.flow is not Flow.CONSENT])
+        self._consent([case for case in granted if case.flow not in FIRST_CONSENTS])
         for case in wave:
-            if case.flow not in {Flow.CONSENT, Flow.FIRST_TOKEN}:
+            if case.flow not in {*FIRST_CONSENTS, Flow.FIRST_TOKEN}:
                 self.cluster(case).wait_ready("crm")
                 case.before = self.published(case)["access_token"]
             if case.flow in COPYING:
@@ -250,7 +284,8 @@ class Ground:
         for case in cases:
             here = self.cluster(case)
             connector = here.get("Connector", connector_name(case.policy))
-            agreed = agreement(here.get("Connection", "crm"), connector, self.provider.code(case.place), self._me)
+            code = "" if case.flow is Flow.DEVICE else self.provider.code(case.place)
+            agreed = agreement(here.get("Connection", "crm"), connector, code, self._me)
             approval = {"lanyard.dev/consent": f"{agreed.browser_hash}.{self._me}"}
             here.merge("Connection", "crm", {"metadata": {"annotations": approval}})
             agreements.append(agreed)
