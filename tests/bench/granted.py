@@ -29,10 +29,11 @@ RESTART = ("granted_rss_mib", "granted_start_seconds", "writes_restart_granted",
 PERSON, PASSWORD = "bench-person", "bench-password"
 SOURCE: Object = {"secretRef": {"name": SECRET, "key": "secret"}}
 DAY = timedelta(days=1)
+START_SECONDS = 120.0
 
 
 def run(place: Place, size: Size) -> Iterator[Figure]:
-    count, life = size.refreshed, size.life
+    count, life = size.granted, size.granted_life
     window, known = _watch(
         place, "bench-rotating", count, mode="rotates", life=life, warm=size.granted_warm, seconds=size.granted_window
     )
@@ -113,7 +114,7 @@ def _watch(
         seeds = _seeds(place, all_names, timedelta(seconds=life))
         with _sown(place, cluster, seeds, mode=mode) as uids, _operator(place) as operator:
             asked, logged = place.oauth.marker(), place.kubernetes.audit_offset()
-            operator.start()
+            operator.start(seconds=START_SECONDS)
             time.sleep(warm)
             before = place.cpu()
             time.sleep(seconds)

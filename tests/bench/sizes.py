@@ -20,6 +20,8 @@ class Size:
     saturated_life: int = 10
     saturated_warm: float = 15.0
     saturated_window: float = 45.0
+    granted: int = 1_000
+    granted_life: int = 60
     granted_warm: float = 35.0
     granted_window: float = 60.0
     fixed: int = 50
@@ -44,9 +46,16 @@ class Size:
 
 
 def of(connections: int) -> Size:
-    """10,000 objects are listed in seconds, so their resyncs lie further apart."""
+    """10,000 objects are listed in seconds, so their resyncs lie further apart. As many grants live ten minutes: so
+    many refreshes a second as 1,000 that live one. The first come all at once, as what was sown has aged meanwhile.
+    """
     refreshed = min(connections, 1_000)
+    many = connections >= 10_000
     return Size(
+        granted=connections if many else refreshed,
+        granted_life=600 if many else 60,
+        granted_warm=330.0 if many else 35.0,
+        granted_window=130.0 if many else 60.0,
         connections=connections,
         refreshed=refreshed,
         resync=max(10, connections // 200),
@@ -67,6 +76,8 @@ TINY = Size(
     saturated_life=2,
     saturated_warm=0.5,
     saturated_window=2.5,
+    granted=4,
+    granted_life=4,
     granted_warm=0.5,
     granted_window=7.0,
     fixed=4,

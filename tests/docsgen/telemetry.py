@@ -32,10 +32,12 @@ LABELS = {
     "method": "method of the Connection",
     "outcome": "`issued`, `resolved`, `written`, `works`, `refused`, `forbidden`, `unknown`, "
     "`pending`, `slow down`, `denied`, `expired` (what a device code was told instead), "
-    "`not sent` (the Lease was lost), `changed` or `unchanged` (an issuer's keys), "
+    "`not sent` (the Lease was lost), `handed out` or why not, as in [the audit log](audit.md), "
+    "`changed` or `unchanged` (an issuer's keys), "
     "or a reason of [the closed list](../reasons.md)",
     "issuer": "`spec.issuer` of FederatedCredentials",
     "key_set": "name of the Secret with the issuer's keys",
+    "dialect": "which grant was used: `client_credentials`, `jwt_bearer`, `token_exchange`, or `none`",
     "store": "`asset` or `secret`: what the reference names",
     "kind": "kind of the object",
     "decision": "`rest`, `publish`, `blocked`, or `acquire` and why: what a pass decided to do; "

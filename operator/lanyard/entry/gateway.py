@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from lanyard.clients.kube import Kube
 from lanyard.clients.reflector import Reflector
@@ -19,6 +20,8 @@ from lanyard.entry.gateway_assembly import GatewayRings, assemble_gateway
 from lanyard.entry.identity import kube_config
 from lanyard.entry.life import Life
 from lanyard.entry.settings import Settings, SettingsError
+from lanyard.entry.telemetry import CounterCollector, HealthServer
+from lanyard.flows.tally import Tally
 from lanyard.stores.keyring_file import KeyringFile
 from lanyard.stores.signing import SigningFile
 
@@ -69,6 +72,9 @@ class Gateway:
             kube = await stack.enter_async_context(Kube(self._config))
             parts = assemble_gateway(self._settings, kube=kube, rings=self._rings, live=self.is_live, clock=_now)
             self._reflectors = parts.reflectors
+            health = self._health(parts.tally)
+            await health.start(self._settings.health_address, self._settings.health_port)
+            stack.push_async_callback(health.stop)
             runner = web.AppRunner(parts.app, access_log=None, keepalive_timeout=30.0)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
@@ -77,7 +83,10 @@ class Gateway:
             )
             await site.start()
             self.port = runner.addresses[0][1]
-            _log.info("started", extra={"gateway_port": self.port, "namespaces": self._settings.namespaces})
+            _log.info(
+                "started",
+                extra={"health_port": health.port, "gateway_port": self.port, "namespaces": self._settings.namespaces},
+            )
             running = [self._life.keep(one.run(), "mirror") for one in self._reflectors]
             running.append(self._life.keep(self._tell_when_ready(), "readiness"))
             running += [self._life.keep(work, name) for name, work in parts.chores]
@@ -88,6 +97,13 @@ class Gateway:
             await asyncio.gather(*running, return_exceptions=True)
             await parts.last_use.flush()
         _log.info("stopped")
+
+    def _health(self, tally: Tally) -> HealthServer:
+        registry = CollectorRegistry()
+        registry.register(CounterCollector(tally))
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=registry)
+        return HealthServer(registry, alive=lambda: not self._life.is_over, ready=self.is_live)
 
     async def _tell_when_ready(self) -> None:
         """One line at every change: an outage that nobody looked at is seen in the log."""

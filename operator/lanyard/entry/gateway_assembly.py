@@ -29,6 +29,7 @@ from lanyard.flows.key_sets import KeySetMirror, KeySets
 from lanyard.flows.last_use import LastUse
 from lanyard.flows.mint import Mint
 from lanyard.flows.own_tokens import OwnTokens, Revocations
+from lanyard.flows.tally import Tally
 from lanyard.flows.tidy import Tidy
 from lanyard.flows.token_copies import CopyMirror
 from lanyard.flows.view import (
@@ -70,6 +71,7 @@ class GatewayParts:
     reflectors: list[Reflector[Any]]
     chores: list[tuple[str, Coroutine[Any, Any, None]]]
     last_use: LastUse
+    tally: Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,8 @@ def assemble_gateway(
     )
     app = web.Application(middlewares=[first], client_max_size=LARGEST_BODY)
     _pages(given, known).add_to(app)
-    TokenRoutes(exchange).add_to(app)
+    tally = Tally()
+    TokenRoutes(exchange, tally).add_to(app)
     MetadataRoutes(settings.gateway_url, rings.signing_ring if rings.signing is not None else None).add_to(app)
     OwnTokenRoutes(own, exchange).add_to(app)
     add_api_routes(app, rest.routes if rest is not None else None)
@@ -161,7 +164,7 @@ def assemble_gateway(
     if rest is not None:
         reflectors += rest.reflectors
         chores.append(("issuers", rest.chore))
-    return GatewayParts(app, reflectors, chores, last_use)
+    return GatewayParts(app, reflectors, chores, last_use, tally)
 
 
 def _reflectors(settings: Settings, kube: Kube, known: _Knowledge) -> list[Reflector[Any]]:

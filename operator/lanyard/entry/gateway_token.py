@@ -10,7 +10,7 @@ from aiohttp import web
 from lanyard.entry.gateway_machines import json_answer, oauth_error
 from lanyard.flows.exchange import DeniedError, Exchange, Trace
 from lanyard.flows.mint import Handed
-from lanyard.flows.tally import audit
+from lanyard.flows.tally import Tally, audit
 from lanyard.oauth.token_request import Dialect, ErrorCode, Question, RequestError, question
 from lanyard.rules.exchange import Denial
 
@@ -27,8 +27,9 @@ _UNSAID = "the JWT is not taken; the audit log says why, under this request id"
 class TokenRoutes:
     """One handler for all of them."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, tally: Tally) -> None:
         self._exchange = exchange
+        self._tally = tally
 
     def add_to(self, app: web.Application) -> None:
         for path in (*PATHS, TENANT_PATH):
@@ -42,13 +43,17 @@ class TokenRoutes:
             trace.dialect = asked.dialect.name.lower()
             handed = await self._exchange.hand_out(asked, tenant, trace)
         except RequestError as error:
-            _tell(trace, error.description)
+            self._tell(trace, error.description)
             return _request_refused(error, trace.request_id)
         except DeniedError as denied:
-            _tell(trace, denied.why)
+            self._tell(trace, denied.why)
             return _denied(denied, trace.request_id)
-        _tell(trace, "", handed)
+        self._tell(trace, "", handed)
         return json_answer(_answer_of(asked, tenant, handed), headers={"X-Request-Id": trace.request_id})
+
+    def _tell(self, trace: Trace, why: str, handed: Handed | None = None) -> None:
+        self._tally.count("lanyard_exchanges", trace.dialect or "none", why or "handed out")
+        tell(trace, why, handed)
 
 
 async def _question(request: web.Request) -> Question:
@@ -111,7 +116,7 @@ def _denied(denied: DeniedError, request_id: str) -> web.Response:
     return oauth_error(status, denied.code.value, denied.hint or _UNSAID, headers)
 
 
-def _tell(trace: Trace, why: str, handed: Handed | None = None) -> None:
+def tell(trace: Trace, why: str, handed: Handed | None = None) -> None:
     """One line for each decision. Issuer and subject are those of a credential, never what a JWT claims."""
     client, credential = trace.client, trace.credential
     audit(

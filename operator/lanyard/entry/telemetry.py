@@ -115,17 +115,27 @@ class ObjectCollector(Collector):
             seen = max(self._world.issuer_fetches.get(stored.name, stored.fetched_at), stored.fetched_at)
             fetched.add_metric((stored.issuer, stored.name), seen.timestamp())
         yield from (condition, expires, upcoming, fetched)
-        for name, (text, label_names, counts) in self._tally.families().items():
-            counter = CounterMetricFamily(name, text, labels=label_names)
-            for values, count in list(counts.items()):
-                counter.add_metric(values, count)
-            yield counter
+        yield from CounterCollector(self._tally).collect()
         for name, (text, value) in self._gauges().items():
             if name.endswith("_total"):
                 yield CounterMetricFamily(name.removesuffix("_total"), text, value=value)
             else:
                 yield GaugeMetricFamily(name, text, value=value)
         yield GaugeMetricFamily("lanyard_build_info", f"Version of Lanyard: {__version__}.", value=1.0)
+
+
+class CounterCollector(Collector):
+    """What the flows counted."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+
+    def collect(self) -> Iterable[Metric]:
+        for name, (text, label_names, counts) in self._tally.families().items():
+            counter = CounterMetricFamily(name, text, labels=label_names)
+            for values, count in list(counts.items()):
+                counter.add_metric(values, count)
+            yield counter
 
 
 class HealthServer:

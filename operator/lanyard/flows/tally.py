@@ -20,6 +20,7 @@ TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "lanyard_verifications": ("Questions to products whether what is published works.", ("outcome",)),
     "lanyard_issuer_fetches": ("Fetches of issuers' keys.", ("outcome",)),
     "lanyard_reconciles": ("Passes over objects.", ("kind", "decision")),
+    "lanyard_exchanges": ("JWTs that were shown to a gateway.", ("dialect", "outcome")),
     "lanyard_watch_events": ("Events handed over by the watch.", ("kind",)),
 }
 
