@@ -139,7 +139,7 @@ class Exchange:
         self._hold_live(client, credential, self._clock(), refused)
         self._hold_rate(client)
         if credential.single_use:
-            await self._spend(token, refused)
+            await self._spend(token, client.namespace, refused)
         return client, credential
 
     def _matched(
@@ -223,13 +223,13 @@ class Exchange:
         if seconds:
             raise DeniedError(ErrorCode.TEMPORARILY_UNAVAILABLE, Denial.THROTTLED, retry_after=seconds)
 
-    async def _spend(self, token: Verified, refused: ErrorCode) -> None:
+    async def _spend(self, token: Verified, namespace: str, refused: ErrorCode) -> None:
+        # Tenants may give keys of their own for any issuer: what one of them has signed uses up nothing of another's.
+        issuer = f"{namespace} {token.issuer}"
         if token.token_id is None:
             raise DeniedError(refused, Denial.NO_TOKEN_ID, "the JWT needs a jti")
         try:
-            fresh = await self._spent.spend(
-                SpentKind.ASSERTION, token.issuer, token.token_id, token.expires_at + LEEWAY
-            )
+            fresh = await self._spent.spend(SpentKind.ASSERTION, issuer, token.token_id, token.expires_at + LEEWAY)
         except KubernetesError as error:
             raise DeniedError(
                 ErrorCode.TEMPORARILY_UNAVAILABLE, Denial.KUBERNETES_UNAVAILABLE, retry_after=error.retry_after or 1.0

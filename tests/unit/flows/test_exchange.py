@@ -281,6 +281,19 @@ async def test_of_a_jwt_that_was_verified_no_claims_are_kept() -> None:
     assert {type(kept[digest]) for digest in gone} == {VerificationKey}
 
 
+async def test_a_tenant_with_keys_of_its_own_for_an_issuer_uses_up_nothing_of_another_tenant() -> None:
+    scene = Scene()
+    scene.trust(replay="SingleUse")
+    scene.connect("evil", namespace="finance")
+    theirs = json.dumps({"keys": [OTHER_KEY.jwk()]})
+    scene.trust("evil", namespace="finance", connection="evil", jwks=theirs, replay="SingleUse")
+    await scene.ask(signed(OTHER_KEY), client_id="uid-evil")
+    await scene.ask()
+    with pytest.raises(DeniedError) as denied:
+        await scene.ask()
+    assert denied.value.why == Denial.REPLAYED
+
+
 @pytest.mark.parametrize(
     ("bent", "code", "why"),
     [
