@@ -11,18 +11,16 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import median
 from urllib.parse import urlencode
 
 import httpx
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding
 
 from bench.figures import Figure, figure
 from bench.meters import cpu_of
 from bench.place import Place, each
 from bench.pressing import Pressed, press
 from bench.sizes import Size
-from lanyard.oauth.presented import presented
 from localenv.process import free_ports
 from support.federating import ASSERTION_TYPE, OAUTH_PATH, FederationTeam
 from support.gateway import GatewayProcess
@@ -58,9 +56,8 @@ def run(place: Place, size: Size) -> Iterator[Figure]:
             url = gateway.base + OAUTH_PATH
             _until_taken(place, url, [_form(client, issuer.token()) for client in (mints, brokers)])
             first = _forms(issuer, rs256, mints, n)
-            minted = _measured("exchange_mint_per_core", gateway, url, first)
-            yield minted
-            yield _against_the_bare(issuer, rs256, minted, first)
+            yield _measured("exchange_mint_per_core", gateway, url, first)
+            yield _against_the_bare(gateway, url, [_forms(issuer, rs256, mints, max(n // 4, 4)) for _ in range(4)])
             yield _half_load(url, [_forms(issuer, rs256, mints, n) for _ in range(2)])
             yield _measured("exchange_mint_cached_per_core", gateway, url, first)
             yield _measured("exchange_mint_es256_per_core", gateway, url, _forms(issuer, es256, mints, n))
@@ -140,29 +137,40 @@ def _measured(
     )
 
 
-def _against_the_bare(issuer: StaticIssuer, key: IssuerKey, minted: Figure, bodies: Sequence[bytes]) -> Figure:
-    """What it would cost to do nothing but the cryptography, and nothing but to answer a form."""
+def _against_the_bare(gateway: GatewayProcess, url: str, rounds: Sequence[Sequence[bytes]]) -> Figure:
+    """Beside a server that does nothing but the cryptography and the answer of a form; taken in turn, as one machine is
+    not the same from one minute to the next.
+    """
     port = free_ports(1)[0]
     command = [sys.executable, "-W", "ignore", "-m", "bench.empty_handler", str(port)]
-    with subprocess.Popen(command, start_new_session=True) as empty:
+    ratios, bare, empty = [], [], []
+    with subprocess.Popen(command, start_new_session=True) as handler:
         try:
-            health = f"http://127.0.0.1:{port}/healthz"
-            each(lambda: _answers(health), longest=20.0)
-            before = cpu_of(empty.pid)
-            press(f"http://127.0.0.1:{port}/token", bodies)
-            handler = (cpu_of(empty.pid) - before) / len(bodies)
+            place = f"http://127.0.0.1:{port}"
+            each(lambda: _answers(f"{place}/healthz"), longest=20.0)
+            for bodies in rounds:
+                ours = _spent(gateway.pid, url, bodies)
+                bare.append(_spent(handler.pid, f"{place}/crypto", bodies))
+                empty.append(_spent(handler.pid, f"{place}/token", bodies))
+                ratios.append(ours / max(bare[-1], 1e-9))
         finally:
-            empty.kill()
-    bare = _verifying(issuer, key, len(bodies)) + _signing(len(bodies))
-    ours = float(minted.details["cpu_microseconds"]) / 1e6
+            handler.kill()
     return figure(
         "exchange_crypto_ratio",
-        ours / max(bare + handler, 1e-9),
+        median(ratios),
         "",
-        n=len(bodies),
-        cryptography_microseconds=1e6 * bare,
-        empty_handler_microseconds=1e6 * handler,
+        n=sum(len(bodies) for bodies in rounds),
+        spread=(min(ratios), max(ratios)),
+        handler_with_cryptography_microseconds=1e6 * median(bare),
+        handler_microseconds=1e6 * median(empty),
     )
+
+
+def _spent(pid: int, url: str, bodies: Sequence[bytes]) -> float:
+    """CPU seconds of a process for each request."""
+    before = cpu_of(pid)
+    press(url, bodies)
+    return (cpu_of(pid) - before) / len(bodies)
 
 
 def _answers(url: str) -> bool:
@@ -170,24 +178,6 @@ def _answers(url: str) -> bool:
         return httpx.get(url).status_code == 200
     except httpx.TransportError:
         return False
-
-
-def _verifying(issuer: StaticIssuer, key: IssuerKey, count: int) -> float:
-    """CPU seconds of one bare verification."""
-    one, public = presented(issuer.token(key=key)), key.private.public_key()
-    began = time.process_time()
-    for _ in range(count):
-        public.verify(one.signature, one.signing_input, padding.PKCS1v15(), hashes.SHA256())  # type: ignore[call-arg, arg-type]
-    return (time.process_time() - began) / count
-
-
-def _signing(count: int) -> float:
-    """CPU seconds of one bare ES256 signature."""
-    private = ec.generate_private_key(ec.SECP256R1())
-    began = time.process_time()
-    for _ in range(count):
-        private.sign(b"x" * 500, ec.ECDSA(hashes.SHA256()))
-    return (time.process_time() - began) / count
 
 
 def _half_load(url: str, bodies: list[list[bytes]]) -> Figure:

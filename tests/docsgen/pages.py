@@ -5,6 +5,7 @@ from pathlib import Path
 
 from docsgen import crashes, kinds, plugin, reasons, rest, rights, settings, telemetry
 from lanyard.api.openapi import rest_document_text
+from lanyard.api.openapi_oauth import oauth_document_text
 from lanyard.connectors.loader import load_catalogue
 from lanyard.connectors.page import connectors_page
 
@@ -20,6 +21,7 @@ PAGES: dict[str, Render] = {
     "docs/reference/kinds.md": kinds.page,
     "docs/reference/metrics.md": telemetry.metrics_page,
     "docs/reference/openapi-rest.json": lambda _: rest_document_text(),
+    "docs/reference/openapi-oauth.json": lambda _: oauth_document_text(),
     "docs/reference/plugin.md": plugin.page,
     "docs/reference/rest-api.md": rest.page,
     "docs/reference/settings.md": settings.page,

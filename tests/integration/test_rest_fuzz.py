@@ -3,31 +3,16 @@
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    allow_header_conformance,
-    content_type_conformance,
-    ensure_resource_availability,
-    response_headers_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-    use_after_free,
-)
+from schemathesis.specs.openapi.checks import ensure_resource_availability, use_after_free
 
-from support.fuzzing import schema_of
+from support.fuzzing import BOUNDED, CHECKS, schema_of
 from support.managing import RestTeam
 
 pytestmark = pytest.mark.spec("F4", "F10")
-# Not among them: whether what fits the document is taken. That is also up to issuers, names, the limit and RBAC.
-CHECKS = [
-    not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance,
-    response_headers_conformance, allow_header_conformance,
-]  # fmt: skip
 STATEFUL = [*CHECKS, use_after_free, ensure_resource_availability]
-BOUNDED = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 
 def test_whatever_is_sent_is_answered_as_documented(rest: RestTeam) -> None:

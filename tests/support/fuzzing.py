@@ -1,12 +1,28 @@
-"""The REST API's own document, pointed at one team, so that what is made up from it reaches what is there."""
+"""The documents that the gateway serves, pointed at one team: what is made up from them reaches what is there."""
 
 import uuid
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from schemathesis import openapi
+from schemathesis.checks import not_a_server_error
 from schemathesis.schemas import BaseSchema
+from schemathesis.specs.openapi.checks import (
+    allow_header_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
 from support.managing import RestTeam
+
+# Not among them: whether what fits the document is taken. That is also up to issuers, names, limits and RBAC.
+CHECKS = [
+    not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance,
+    response_headers_conformance, allow_header_conformance,
+]  # fmt: skip
+BOUNDED = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 NOWHERE = str(uuid.UUID(int=0))
 

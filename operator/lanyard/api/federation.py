@@ -26,6 +26,10 @@ LONGEST_CLAIM = 600
 
 # Compared byte for byte, so what is printed must be all there is: no spaces, no controls, nothing beyond ASCII.
 Identifier = Annotated[str, Field(min_length=1, max_length=LONGEST_CLAIM, pattern=r"^[\x21-\x7E]+$")]
+# Names that people gave may be part of it, such as a GitHub environment; a space at an end is nobody's name.
+NamedIdentifier = Annotated[
+    str, Field(min_length=1, max_length=LONGEST_CLAIM, pattern=r"^[\x21-\x7E]([\x20-\x7E]*[\x21-\x7E])?$")
+]
 
 # A slash at the end is part of the name; the discovery address is made from it, and nothing of it is normalised.
 _ISSUER = (
@@ -68,11 +72,11 @@ class ClaimRule(Model):
     claim: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[\x21-\x7E]+$")] = Field(
         description="Name of the claim; a JSON Pointer such as /kubernetes.io/namespace for one inside another."
     )
-    equals: Identifier | None = Field(None, description="The claim is exactly this text, number or true/false.")
-    any_of: Annotated[list[Identifier], Field(min_length=1, max_length=32)] | None = Field(
+    equals: NamedIdentifier | None = Field(None, description="The claim is exactly this text, number or true/false.")
+    any_of: Annotated[list[NamedIdentifier], Field(min_length=1, max_length=32)] | None = Field(
         None, alias="in", description="The claim is one of these."
     )
-    glob: Identifier | None = Field(
+    glob: NamedIdentifier | None = Field(
         None, description="The claim matches this; `*` stands for any run of characters but / and :."
     )
 
@@ -107,7 +111,7 @@ class FederatedCredentialSpec(Model):
     description: Annotated[str, Field(max_length=512)] | None = Field(None, description="Free text.")
     issuer: Identifier = Field(description="`iss` of the JWT, byte for byte.", json_schema_extra=cel(*_ISSUER))
     audience: Identifier = Field(description="A value that `aud` of the JWT contains.")
-    subject: Identifier = Field(description="`sub` of the JWT, byte for byte.")
+    subject: NamedIdentifier = Field(description="`sub` of the JWT, byte for byte.")
     jwks: Annotated[str, Field(min_length=1, max_length=65536)] | None = Field(
         None, description="The issuer's public keys (RFC 7517), for an issuer that cannot be reached from here."
     )

@@ -5,6 +5,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -78,6 +79,7 @@ def client_address(peer: str, forwarded: Sequence[str], proxies: Sequence[Networ
     return str(ipaddress.ip_network((asker, 64), strict=False)) if asker.version == 6 else str(asker)
 
 
+@lru_cache(maxsize=4096)
 def _address(text: str) -> Address | None:
     try:
         address = ipaddress.ip_address(text)

@@ -24,7 +24,15 @@ HEADERS = {
     "Strict-Transport-Security": "max-age=31536000",
     "Server": "lanyard",
 }
-_PREFIXES = ("/identity_/", "/oauth/token", "/oauth/introspect", "/oauth/revoke", "/oauth/jwks", "/.well-known/")
+_PREFIXES = (
+    "/identity_/",
+    "/oauth/token",
+    "/oauth/introspect",
+    "/oauth/revoke",
+    "/oauth/jwks",
+    "/oauth/openapi.json",
+    "/.well-known/",
+)
 _ENTRA = ("/oauth2/v2.0/token", "/v2.0/.well-known/openid-configuration")
 _CODES = {404: "not_found", 405: "invalid_request", 413: "invalid_request"}
 

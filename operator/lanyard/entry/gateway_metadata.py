@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from lanyard.api.openapi_oauth import DOCUMENT_PATH, oauth_document_text
 from lanyard.entry.gateway_machines import json_answer, unavailable
 from lanyard.errors import LanyardError
 from lanyard.oauth.algorithms import ALGORITHMS
@@ -38,6 +39,7 @@ class MetadataRoutes:
             app.router.add_get(path, self._document)
         app.router.add_get(_TENANT_PATH, self._document)
         app.router.add_get(JWKS_PATH, self._keys)
+        app.router.add_get(DOCUMENT_PATH, _described)
 
     async def _document(self, request: web.Request) -> web.StreamResponse:
         return _public(metadata(self._issuer, request.match_info.get("tenant")))
@@ -72,6 +74,10 @@ def metadata(issuer: str, tenant: str | None = None) -> dict[str, Any]:
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": [ALGORITHM],
     }
+
+
+async def _described(_: web.Request) -> web.StreamResponse:
+    return web.Response(text=oauth_document_text(), content_type="application/json")
 
 
 def _public(document: Mapping[str, Any]) -> web.Response:

@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from cachetools import LRUCache
+
+from lanyard.connectors.loader import Connector
 from lanyard.errors import LanyardError
 from lanyard.flows.catalogue import Catalogue
 from lanyard.flows.view import SeenConnection
@@ -16,6 +19,7 @@ from lanyard.sensitive import Sensitive
 from lanyard.stores.keyring import KeyringError
 from lanyard.stores.signing import SigningRing
 
+KEPT_JUDGED = 10_000
 _TOKEN_ID_BYTES = 16
 
 
@@ -48,13 +52,23 @@ class Mint:
         self._ring = ring
         self._issuer = issuer
         self._lifetime = lifetime
+        # What was judged by, and the judgement: a connector or labels that change are other objects.
+        self._judged: LRUCache[tuple[str, str], tuple[Connector, Mapping[str, str] | None, Mintable]]
+        self._judged = LRUCache(KEPT_JUDGED)
 
     def mintable(self, client: SeenConnection) -> Mintable | None:
         """None for a Connection whose tokens are another system's. LanyardError when its connector cannot be used."""
-        mints = self._catalogue.find(client.connector).spec.mints
+        connector, labels = self._catalogue.find(client.connector), self._labels.get(client.namespace)
+        mints = connector.spec.mints
         if mints is None:
             return None
-        return Mintable.of(mints, client.namespace, self._labels.get(client.namespace), self._issuer)
+        place = connector.name, client.namespace
+        seen = self._judged.get(place)
+        if seen is not None and seen[0] is connector and seen[1] is labels:
+            return seen[2]
+        found = Mintable.of(mints, client.namespace, labels, self._issuer)
+        self._judged[place] = connector, labels, found
+        return found
 
     def mint(
         self, client: SeenConnection, credential: Credential, *, audience: str, scopes: tuple[str, ...], now: datetime

@@ -76,6 +76,7 @@ class Scene:
     spent: Spent = field(default_factory=Spent)
     clients: Limit = field(default_factory=Limit)
     used: list[str] = field(default_factory=list)
+    labels: dict[str, dict[str, str]] = field(default_factory=dict)
     now: datetime = NOW
 
     def __post_init__(self) -> None:
@@ -85,7 +86,7 @@ class Scene:
             key_sets=KeySets(KeySetMirror(), None, lambda: self.now),  # type: ignore[arg-type] - nobody asks again here
             mint=Mint(
                 catalogue=catalogue,
-                labels={},
+                labels=self.labels,
                 ring=lambda: SIGNING,
                 issuer=LANYARD,
                 lifetime=timedelta(hours=1),
@@ -102,9 +103,10 @@ class Scene:
         self.connect()
         self.trust()
 
-    def connector(self, name: str, **spec: Any) -> None:
+    def connector(self, name: str, *, generation: int = 1, **spec: Any) -> None:
         mirror = ConnectorMirror(self.view.world)
-        mirror.change(mirror.slim({"metadata": {"name": name, "uid": f"uid-{name}", "generation": 1}, "spec": spec}))
+        metadata = {"name": name, "uid": f"uid-{name}", "generation": generation}
+        mirror.change(mirror.slim({"metadata": metadata, "spec": spec}))
 
     def connect(self, name: str = "crm", *, namespace: str = "sales", going: bool = False, **spec: Any) -> None:
         metadata = {"name": name, "namespace": namespace, "uid": f"uid-{name}", "generation": 1}

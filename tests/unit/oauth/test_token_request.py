@@ -1,12 +1,12 @@
 """What is asked of the token endpoint, and what is wrong with it."""
 
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lanyard.oauth.token_request import MOST_FIELDS, Dialect, ErrorCode, Question, RequestError, question
+from lanyard.oauth.token_request import MOST_FIELDS, Dialect, ErrorCode, Question, RequestError, _pairs, question
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
@@ -120,3 +120,18 @@ def _refusal(body: bytes) -> str:
     except RequestError as refused:
         return refused.description
     return ""
+
+
+_FIELD = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=8)
+
+
+@given(st.lists(st.tuples(_FIELD, _FIELD), min_size=1, max_size=12))
+def test_a_form_is_read_as_the_standard_library_reads_it(fields: list[tuple[str, str]]) -> None:
+    body = urlencode(fields)
+    assert list(_pairs(body)) == parse_qsl(body, strict_parsing=True, errors="strict")
+
+
+@pytest.mark.parametrize("body", ["a", "a=1&", "&a=1", "a=1&&b=2", "a=%ff", "%ff=a", ""])
+def test_what_the_standard_library_refuses_is_refused(body: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        list(_pairs(body))
