@@ -1,7 +1,7 @@
 """Who calls the REST API, and whether they may: an application with a token of ours, or a person of the cluster.
 
 (1) The token is read strictly and has to be made for this API: anything else costs neither a signature nor a call. A
-token for the API server's own audience is refused as well, for whoever gets it could use it there. (2) One of ours is
+token that is for the API server too is refused as well, for whoever gets it could use it there. (2) One of ours is
 verified here, and has to be live; any other is shown to the API server, which says whose it is. (3) An
 application acts in its own namespace, where its scopes say what; elsewhere there is nothing for it. (4) A person does
 what RBAC lets them do with the objects themselves; who may not even read is told that there is nothing.
@@ -73,7 +73,8 @@ class Callers:
             one = presented(unverified_token)
         except PresentedError:
             raise ManageRefusedError(Refusal.TOKEN_INVALID) from None
-        if self._audience not in one.unverified_audiences:
+        # One that is also for somebody else, such as the API server, could be used there by whoever gets it.
+        if set(one.unverified_audiences) != {self._audience}:
             raise ManageRefusedError(Refusal.TOKEN_INVALID)
         caller: Caller | None
         if one.unverified_issuer == self._issuer:

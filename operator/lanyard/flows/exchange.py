@@ -26,7 +26,15 @@ from lanyard.flows.mint import Handed, Mint
 from lanyard.flows.token_copies import CopyMirror
 from lanyard.flows.view import SeenConnection, View
 from lanyard.oauth.jwk import VerificationKey
-from lanyard.oauth.presented import Presented, PresentedError, Verified, hold_timely, presented, verified
+from lanyard.oauth.presented import (
+    Presented,
+    PresentedError,
+    Verified,
+    hold_timely,
+    presented,
+    verified,
+    verified_before,
+)
 from lanyard.oauth.token_request import REFUSED_ASSERTION, ErrorCode, Question
 from lanyard.rules.claims import broken_rule
 from lanyard.rules.exchange import Denial, is_gate_open
@@ -105,7 +113,8 @@ class Exchange:
         self._namespaces = namespaces
         self._used = used
         self._clock = clock
-        self._verified: LRUCache[str, tuple[VerificationKey, Verified]] = LRUCache(KEPT_VERIFIED)
+        # By digest, the key alone: claims of 8 KB can take 250 KB once read, and a tenant may sign any number of them.
+        self._verified: LRUCache[str, VerificationKey] = LRUCache(KEPT_VERIFIED)
 
     async def hand_out(self, question: Question, tenant: str | None, trace: Trace) -> Handed:
         """DeniedError says why not. `tenant` is the namespace that the address names, None where it names none."""
@@ -130,7 +139,7 @@ class Exchange:
         self._hold_live(client, credential, self._clock(), refused)
         self._hold_rate(client)
         if credential.single_use:
-            await self._spend(token, refused)
+            await self._spend(token, client.namespace, refused)
         return client, credential
 
     def _matched(
@@ -186,14 +195,13 @@ class Exchange:
     async def _read(self, one: Presented, credential: Credential, refused: ErrorCode) -> Verified:
         try:
             key = await self._key(one, credential)
-            seen = self._verified.get(one.digest)
-            token = seen[1] if seen is not None and seen[0] is key else verified(one, key)
+            token = verified_before(one) if self._verified.get(one.digest) is key else verified(one, key)
             hold_timely(token, self._clock(), leeway=LEEWAY, longest_life=LONGEST_LIFE)
         except PresentedError as error:
             raise DeniedError(refused, error.flaw.value) from None
         except KeysUnavailableError:
             raise DeniedError(ErrorCode.TEMPORARILY_UNAVAILABLE, Denial.ISSUER_UNAVAILABLE, retry_after=PAUSE) from None
-        self._verified[one.digest] = key, token
+        self._verified[one.digest] = key
         return token
 
     async def _key(self, one: Presented, credential: Credential) -> VerificationKey:
@@ -215,13 +223,13 @@ class Exchange:
         if seconds:
             raise DeniedError(ErrorCode.TEMPORARILY_UNAVAILABLE, Denial.THROTTLED, retry_after=seconds)
 
-    async def _spend(self, token: Verified, refused: ErrorCode) -> None:
+    async def _spend(self, token: Verified, namespace: str, refused: ErrorCode) -> None:
+        # Tenants may give keys of their own for any issuer: what one of them has signed uses up nothing of another's.
+        issuer = f"{namespace} {token.issuer}"
         if token.token_id is None:
             raise DeniedError(refused, Denial.NO_TOKEN_ID, "the JWT needs a jti")
         try:
-            fresh = await self._spent.spend(
-                SpentKind.ASSERTION, token.issuer, token.token_id, token.expires_at + LEEWAY
-            )
+            fresh = await self._spent.spend(SpentKind.ASSERTION, issuer, token.token_id, token.expires_at + LEEWAY)
         except KubernetesError as error:
             raise DeniedError(
                 ErrorCode.TEMPORARILY_UNAVAILABLE, Denial.KUBERNETES_UNAVAILABLE, retry_after=error.retry_after or 1.0

@@ -23,7 +23,7 @@ from lanyard.oauth.flaws import Flaw, PresentedError
 from lanyard.oauth.jwk import LONGEST_KEY_ID, VerificationKey
 from lanyard.oauth.words import is_plain_word, is_word
 
-__all__ = ["Flaw", "Presented", "PresentedError", "Verified", "hold_timely", "presented", "verified"]
+__all__ = ["Flaw", "Presented", "PresentedError", "Verified", "hold_timely", "presented", "verified", "verified_before"]
 
 LARGEST_BYTES = 8192
 """As the reference takes; told before anything is decoded."""
@@ -110,6 +110,11 @@ def verified(one: Presented, key: VerificationKey) -> Verified:
         raise PresentedError(Flaw.KEY_UNFIT)
     if not is_signed(key.key, one.algorithm, one.signature, one.signing_input):
         raise PresentedError(Flaw.SIGNATURE_WRONG)
+    return verified_before(one)
+
+
+def verified_before(one: Presented) -> Verified:
+    """For the caller who knows that `verified` took these very bytes, by their digest, under the key in question."""
     claims = one.unverified_claims
     return Verified(
         issuer=one.unverified_issuer,

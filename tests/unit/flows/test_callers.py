@@ -118,6 +118,7 @@ async def test_a_token_that_the_api_server_does_not_confirm_is_refused() -> None
     "token",
     [
         theirs(aud=["https://kubernetes.default.svc"]),
+        theirs(aud=[AUDIENCE, "https://kubernetes.default.svc"]),
         theirs(aud=[f"{ISSUER}/sales"]),
         theirs(aud=[AUDIENCE + "/"]),
         theirs(aud=ISSUER),
@@ -133,7 +134,8 @@ async def test_a_token_that_the_api_server_does_not_confirm_is_refused() -> None
         "a" * 20_000,
     ],
     ids=[
-        "for the API server itself", "for a namespace", "with a slash too many", "for the gateway as such",
+        "for the API server itself", "for the API server too", "for a namespace", "with a slash too many",
+        "for the gateway as such",
         "ours for a namespace", "of a key that is not ours", "of yesterday", "altered", "of four parts", "no JWT",
         "empty", "not ASCII", "not even text", "too long",
     ],

@@ -19,6 +19,8 @@ from lanyard.flows.mint import Handed, Mint
 from lanyard.flows.token_copies import CopyMirror
 from lanyard.flows.view import ConnectionMirror, ConnectorMirror, CredentialMirror, View
 from lanyard.oauth.flaws import Flaw
+from lanyard.oauth.jwk import VerificationKey
+from lanyard.oauth.presented import presented
 from lanyard.oauth.token_request import Dialect, ErrorCode, Question
 from lanyard.rules.exchange import Denial
 from lanyard.sensitive import Sensitive
@@ -113,9 +115,11 @@ class Scene:
         mirror = ConnectionMirror(self.view)
         mirror.change(mirror.slim({"metadata": metadata, "spec": {"connector": "minting", **spec}}))
 
-    def trust(self, name: str = "ci", *, connection: str = "crm", age: int = 1, **spec: Any) -> None:
+    def trust(
+        self, name: str = "ci", *, namespace: str = "sales", connection: str = "crm", age: int = 1, **spec: Any
+    ) -> None:
         created = (NOW - timedelta(days=age)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        metadata = {"name": name, "namespace": "sales", "uid": f"fc-{name}", "creationTimestamp": created}
+        metadata = {"name": name, "namespace": namespace, "uid": f"fc-{name}", "creationTimestamp": created}
         mirror = CredentialMirror(self.view)
         keys = json.dumps({"keys": [KEY.jwk()]})
         body = {
@@ -265,6 +269,31 @@ async def test_the_same_jwt_is_looked_at_anew_each_time() -> None:
     scene.now = NOW + timedelta(minutes=7)
     with pytest.raises(DeniedError):
         await scene.ask(token)
+
+
+async def test_of_a_jwt_that_was_verified_no_claims_are_kept() -> None:
+    """A tenant may sign 10,000 of 8 KB, each of which is 100 KB and more once it is read."""
+    scene, gone = Scene(), []
+    for number in range(20):
+        token = signed(jti=str(number), junk=[[]] * 1500)
+        await scene.ask(token)
+        gone.append(presented(token).digest)
+    kept = scene.exchange._verified
+    assert all(digest in kept for digest in gone)
+    assert {type(kept[digest]) for digest in gone} == {VerificationKey}
+
+
+async def test_a_tenant_with_keys_of_its_own_for_an_issuer_uses_up_nothing_of_another_tenant() -> None:
+    scene = Scene()
+    scene.trust(replay="SingleUse")
+    scene.connect("evil", namespace="finance")
+    theirs = json.dumps({"keys": [OTHER_KEY.jwk()]})
+    scene.trust("evil", namespace="finance", connection="evil", jwks=theirs, replay="SingleUse")
+    await scene.ask(signed(OTHER_KEY), client_id="uid-evil")
+    await scene.ask()
+    with pytest.raises(DeniedError) as denied:
+        await scene.ask()
+    assert denied.value.why == Denial.REPLAYED
 
 
 @pytest.mark.parametrize(
