@@ -62,7 +62,7 @@ def rendered(figures: list[Figure]) -> str:
     order = {name: number for number, name in enumerate(TITLES)}
     rows = sorted(figures, key=lambda one: (order.get(one.name, len(order)), one.n))
     lines = [
-        "| Figure | Connections | Measured | Budget | Peer | Ratio | Cores others took |",
+        "| Figure | n | Measured | Budget | Peer | Ratio | Cores others took |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for one in rows:
