@@ -114,11 +114,14 @@ def network_policies(values: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("peers", [[], [{"namespaceSelector": {"matchLabels": {"name": "ingress"}}}]])
-def test_the_gateway_is_reached_by_browsers_and_reaches_the_api_server_only(peers: list[Any]) -> None:
+def test_the_gateway_is_reached_by_browsers_and_for_metrics_and_reaches_the_api_server_only(peers: list[Any]) -> None:
     reach = {"cidrs": ["10.0.0.1/32"], "ports": [6443]}
     values = {"networkPolicy": {"gateway": {"from": peers}, "egress": {"apiServer": reach}}}
     policy = network_policies(values)["lanyard-gateway"]
-    assert policy["ingress"] == [{"ports": [{"port": 8443, "protocol": "TCP"}]} | ({"from": peers} if peers else {})]
+    assert policy["ingress"] == [
+        {"ports": [{"port": 8080, "protocol": "TCP"}]},
+        {"ports": [{"port": 8443, "protocol": "TCP"}]} | ({"from": peers} if peers else {}),
+    ]
     assert policy["egress"] == [
         {"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}], "ports": [{"port": 6443, "protocol": "TCP"}]}
     ]
