@@ -146,8 +146,10 @@ def traces(
         files = written_files(operator.pid)
         described = [
             kubernetes.kubectl("describe", kind, "-n", name)
-            for kind in ("connections", "credentialassetrefs", "credentialstores", "events", "secrets", "namespaces")
+            for kind in ("connections", "credentialassetrefs", "credentialstores", "events", "secrets")
         ]
+        # Of namespaces this one alone: others come and go meanwhile.
+        described.append(kubernetes.kubectl("describe", "namespace", name))
         process = "".join(of_process(operator.pid, part) for part in ("environ", "cmdline"))
         operator.stop()
         stored = stored_objects(kubernetes.etcd_url)

@@ -170,7 +170,7 @@ def test_a_credential_that_appears_later_has_the_published_token_copied_and_no_p
     assert copy is not None
     assert (copy.token_type, copy.scopes) == ("Bearer", ("api",))
     assert copy.expires_at is not None
-    assert tenant.oauth.count(since=since) == 0
+    assert tenant.oauth.count(since=since, client_id=tenant.name) == 0
     assert writes_since(kubernetes, offset, cluster, "crm") == ["create secrets"]
     assert tenant.oauth.me(copies.token()).status_code != 401
     trust(cluster, name="second")
@@ -228,7 +228,7 @@ def test_a_restart_with_fresh_copies_writes_nothing_and_a_lost_one_is_made_from_
     assert copies.wait("erp") == cluster.data("erp-token")["access_token"]
     until(lambda: cluster.client.get(path).status_code, lambda code: code == 404)
     time.sleep(1)
-    assert tenant.oauth.count(since=since) == 0
+    assert tenant.oauth.count(since=since, client_id=tenant.name) == 0
     writes = writes_since(kubernetes, offset, cluster, "crm", "erp", "alone")
     assert writes == ["create secrets"]
 

@@ -97,7 +97,7 @@ def test_a_restart_with_fresh_tokens_asks_no_provider_and_writes_nothing(
     process.start()
     at_rest(process)
     assert writes_since(kubernetes, offset, cluster.namespace) == []
-    assert tenant.oauth.count(since=since) == 0
+    assert tenant.oauth.count(since=since, client_id=tenant.name) == 0
     assert {name: cluster.get("Connection", name) for name in before} == before
 
 

@@ -113,7 +113,7 @@ class Exchange:
         self._namespaces = namespaces
         self._used = used
         self._clock = clock
-        # By digest, the key alone: claims of 8 KB can take 250 KB once read, and a tenant may sign any number of them.
+        # By digest, the key alone: claims of 6 KB can take 150 KB once read, and a tenant may sign any number of them.
         self._verified: LRUCache[str, VerificationKey] = LRUCache(KEPT_VERIFIED)
 
     async def hand_out(self, question: Question, tenant: str | None, trace: Trace) -> Handed:
@@ -136,10 +136,13 @@ class Exchange:
         trace.client = client
         credential, token = await self._trusted(one, matching, refused, trace)
         trace.credential = credential
+        client, credential = self._current(one, client, credential, refused)
         self._hold_live(client, credential, self._clock(), refused)
         self._hold_rate(client)
         if credential.single_use:
             await self._spend(token, client.namespace, refused)
+            client, credential = self._current(one, client, credential, refused)
+            self._hold_live(client, credential, self._clock(), refused)
         return client, credential
 
     def _matched(
@@ -191,6 +194,19 @@ class Exchange:
             first = first or DeniedError(refused, Denial.CLAIM_RULE, f"the claim {broken.claim} is not as it must be")
         trace.credential = matching[0]
         raise first or DeniedError(refused, Denial.NOT_TRUSTED)
+
+    def _current(
+        self, one: Presented, client: SeenConnection, credential: Credential, refused: ErrorCode
+    ) -> tuple[SeenConnection, Credential]:
+        """Both as they are now: while a key or the API server was waited for, trust may have been withdrawn."""
+        now = _there(self._view.applications.get(client.uid))
+        matching = self._view.credentials.match(
+            client.namespace, client.name, one.unverified_issuer, one.unverified_subject, one.unverified_audiences
+        )
+        same = next((found for found in matching if found.uid == credential.uid), None)
+        if now is None or same is None or same.rules != credential.rules or same.keys_of != credential.keys_of:
+            raise DeniedError(refused, Denial.NOT_TRUSTED)
+        return now, same
 
     async def _read(self, one: Presented, credential: Credential, refused: ErrorCode) -> Verified:
         try:

@@ -46,6 +46,11 @@ class Credential:
     """Inline keys (RFC 7517), unparsed; empty unless given."""
 
     @property
+    def keys_of(self) -> tuple[str, str]:
+        """Where its issuer's keys are: two credentials that differ in it trust different keys."""
+        return self.keys, self.jwks
+
+    @property
     def place(self) -> Place:
         return self.namespace, self.connection
 

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -48,10 +49,12 @@ class Spent:
     def __init__(self) -> None:
         self.marks: set[tuple[str, str]] = set()
         self.away = False
+        self.meanwhile: Callable[[], None] = lambda: None
 
     async def spend(self, _: object, issuer: str, token_id: str, __: datetime) -> bool:
         if self.away:
             raise KubernetesError(KubernetesStatus(0))
+        self.meanwhile()
         fresh = (issuer, token_id) not in self.marks
         self.marks.add((issuer, token_id))
         return fresh
@@ -367,6 +370,29 @@ async def test_single_use_takes_a_jwt_once() -> None:
     with pytest.raises(DeniedError) as denied:
         await scene.ask(signed(jti=None))
     assert denied.value.why == Denial.NO_TOKEN_ID
+
+
+@pytest.mark.spec("F9")
+@pytest.mark.parametrize(
+    "withdrawn",
+    [
+        pytest.param(lambda scene: scene.view.credentials.drop("fc-ci"), id="the credential is deleted"),
+        pytest.param(lambda scene: scene.trust(replay="SingleUse", suspend=True), id="the credential is suspended"),
+        pytest.param(
+            lambda scene: scene.trust(replay="SingleUse", jwks=json.dumps({"keys": [OTHER_KEY.jwk()]})),
+            id="its keys are others",
+        ),
+        pytest.param(lambda scene: scene.connect(going=True), id="the Connection goes"),
+        pytest.param(lambda scene: scene.connect(suspend=True), id="the Connection is suspended"),
+    ],
+)
+async def test_trust_that_is_withdrawn_during_a_wait_is_not_honoured(withdrawn: Callable[[Scene], None]) -> None:
+    scene = Scene()
+    scene.trust(replay="SingleUse")
+    scene.spent.meanwhile = lambda: withdrawn(scene)
+    with pytest.raises(DeniedError):
+        await scene.ask()
+    assert not scene.used
 
 
 async def test_a_wrong_signature_burns_no_single_use() -> None:
