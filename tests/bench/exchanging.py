@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 from urllib.parse import urlencode
@@ -18,9 +19,10 @@ import httpx
 
 from bench.figures import Figure, figure
 from bench.meters import cpu_of
-from bench.place import Place, each
+from bench.place import THREADS, Place, each
 from bench.pressing import Pressed, press
 from bench.sizes import Size
+from lanyard.api.federation import MOST_CREDENTIALS
 from localenv.process import free_ports
 from support.federating import ASSERTION_TYPE, OAUTH_PATH, FederationTeam
 from support.gateway import GatewayProcess
@@ -36,7 +38,11 @@ FIGURES = (
     "exchange_broker_per_core",
     "junk_per_core",
     "exchange_new_tls_per_core",
+    "exchange_p99_ms_beside_junk",
     "revocation_p99_seconds",
+    "exchange_crowded_per_core",
+    "exchange_start_seconds",
+    "exchange_index_mib",
 )
 MANY = str(10**9)
 MINTS, BROKERS = "mints", "brokers"
@@ -64,13 +70,62 @@ def run(place: Place, size: Size) -> Iterator[Figure]:
             yield _measured("exchange_broker_per_core", gateway, url, _forms(issuer, rs256, brokers, n))
             junk = _forms(issuer, rs256, mints, n, sub="nobody")
             yield _measured("junk_per_core", gateway, url, junk, status=400)
+            yield _beside_junk(url, _forms(issuer, rs256, mints, max(n // 4, 4)), junk)
             yield _revoked(team, rs256, mints, url, size)
         with _gateway(place, tls=True) as gateway:
             forms, url = _forms(issuer, rs256, mints, max(n // 8, 4)), gateway.base + OAUTH_PATH
             _until_taken(place, url, forms[:1])
             context = ssl.create_default_context(cafile=str(place.environment.pki.ca_path))
             yield _measured("exchange_new_tls_per_core", gateway, url, forms, tls=context, keep=False)
+        yield from _crowded(place, team, mints, _forms(issuer, rs256, mints, n), size)
         team.close()
+
+
+def _crowded(place: Place, team: FederationTeam, client: str, bodies: list[bytes], size: Size) -> Iterator[Figure]:
+    """Beside many credentials that others have: what a start takes, what they weigh, what a look among them costs."""
+    few = _started(place, bodies[0])
+    with ThreadPoolExecutor(THREADS) as pool:
+        for number in range(0, size.credentials, MOST_CREDENTIALS):
+            team.connect(f"crowd-{number}")
+        list(pool.map(lambda number: _trusted_by_many(team, number), range(size.credentials)))
+    with _gateway(place, tls=False) as gateway:
+        url = gateway.base + OAUTH_PATH
+        _until_taken(place, url, bodies[:1])
+        yield _measured("exchange_crowded_per_core", gateway, url, bodies)
+    many = _started(place, bodies[0])
+    yield figure("exchange_start_seconds", many[0], "s", n=size.credentials, with_two_credentials=few[0])
+    yield figure("exchange_index_mib", many[1] - few[1], "MiB", n=size.credentials, gateway_mib=many[1])
+
+
+def _trusted_by_many(team: FederationTeam, number: int) -> None:
+    application = f"crowd-{number - number % MOST_CREDENTIALS}"
+    team.trust(f"crowd-{number}", connection=application, subject=f"workload:crowd-{number}")
+
+
+def _started(place: Place, body: bytes) -> tuple[float, float]:
+    """Seconds from the start of a gateway to its first exchange, and its memory then in MiB."""
+    began = time.monotonic()
+    with _gateway(place, tls=False) as gateway:
+        _until_taken(place, gateway.base + OAUTH_PATH, [body])
+        return time.monotonic() - began, gateway.memory_mib()
+
+
+def _beside_junk(url: str, bodies: list[bytes], junk: list[bytes]) -> Figure:
+    """Valid requests at a quarter of what is borne, while junk comes as fast as it is refused."""
+    pace = press(url, bodies).a_second / 4
+    with ThreadPoolExecutor(1) as pool:
+        flood = pool.submit(press, url, junk)
+        valid = press(url, bodies, a_second=pace)
+        refused = flood.result()
+    return figure(
+        "exchange_p99_ms_beside_junk",
+        1000 * valid.quantile(0.99),
+        "ms",
+        n=len(bodies),
+        p50_ms=1000 * valid.quantile(0.5),
+        requests_per_second=valid.a_second,
+        junk_per_second=refused.a_second,
+    )
 
 
 def _gateway(place: Place, *, tls: bool) -> GatewayProcess:

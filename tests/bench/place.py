@@ -118,7 +118,8 @@ class Place:
         yield Cluster(self.client, name)
         # An environment of our own ends with the bench anyway, and 10,000 objects would take a while.
         if self._own is None:
-            _checked(self.client.delete(f"{GROUP}/namespaces/{name}/connections"))
+            for kind in ("connections", "federatedcredentials"):
+                _checked(self.client.delete(f"{GROUP}/namespaces/{name}/{kind}"))
 
     def register(self, names: list[str], *, life: int, **more: Any) -> None:
         """A client each at the provider, whose tokens live `life` seconds."""

@@ -33,6 +33,7 @@ class Size:
     consents: int = 100
     strikes: int = 20
     exchanges: int = 8_000
+    credentials: int = 10_000
     revocations: int = 50
     revocation_quiet: float = 0.5
     outage: float = 90.0
@@ -89,6 +90,7 @@ TINY = Size(
     consents=2,
     strikes=1,
     exchanges=16,
+    credentials=4,
     revocations=2,
     revocation_quiet=0.2,
     outage=1.0,
