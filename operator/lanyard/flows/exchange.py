@@ -134,7 +134,7 @@ class Exchange:
         trace.assertion_digest = one.digest
         client, matching = self._matched(question, one, tenant, refused, trace)
         trace.client = client
-        credential, token = await self._trusted(one, matching, refused, trace)
+        credential, token = await self._trusted(one, client, matching, refused, trace)
         trace.credential = credential
         client, credential = self._current(one, client, credential, refused)
         self._hold_live(client, credential, self._clock(), refused)
@@ -177,21 +177,26 @@ class Exchange:
         return next((_there(self._view.connections.get(place)) for place in places), None)
 
     async def _trusted(
-        self, one: Presented, matching: tuple[Credential, ...], refused: ErrorCode, trace: Trace
+        self,
+        one: Presented,
+        client: SeenConnection,
+        matching: tuple[Credential, ...],
+        refused: ErrorCode,
+        trace: Trace,
     ) -> tuple[Credential, Verified]:
-        """The oldest credential whose keys and rules the JWT meets; the refusal of the oldest, when none does."""
+        """The oldest credential that is live and whose keys and rules the JWT meets; the refusal of the oldest, when
+        none is.
+        """
         first: DeniedError | None = None
         for credential in matching:
-            trace.credential = credential
             try:
                 token = await self._read(one, credential, refused)
+                _hold_rules(credential, token, refused)
+                self._hold_live(client, credential, self._clock(), refused)
             except DeniedError as denied:
                 first = first or denied
-                continue
-            broken = broken_rule(credential.rules, token.claims)
-            if broken is None:
+            else:
                 return credential, token
-            first = first or DeniedError(refused, Denial.CLAIM_RULE, f"the claim {broken.claim} is not as it must be")
         trace.credential = matching[0]
         raise first or DeniedError(refused, Denial.NOT_TRUSTED)
 
@@ -300,6 +305,12 @@ class Exchange:
             raise DeniedError(ErrorCode.INVALID_SCOPE, Denial.SCOPE, "a scope is not allowed")
         left = int((copy.expires_at - now).total_seconds()) if copy.expires_at is not None else None
         return Handed(copy.access_token, copy.token_type, left, copy.scopes, "")
+
+
+def _hold_rules(credential: Credential, token: Verified, refused: ErrorCode) -> None:
+    broken = broken_rule(credential.rules, token.claims)
+    if broken is not None:
+        raise DeniedError(refused, Denial.CLAIM_RULE, f"the claim {broken.claim} is not as it must be")
 
 
 def _there(client: SeenConnection | None) -> SeenConnection | None:

@@ -330,6 +330,14 @@ async def test_of_two_credentials_that_match_the_one_whose_rules_hold_is_used() 
     assert scene.used[-1] == "fc-old"
 
 
+@pytest.mark.parametrize("bent", [{"suspend": True}, {"expiresAt": "2026-11-25T12:00:00Z"}])
+async def test_an_older_credential_that_is_not_live_stands_in_nobody_s_way(bent: dict[str, Any]) -> None:
+    scene = Scene()
+    scene.trust("old", age=9, **bent)
+    await scene.ask()
+    assert scene.used == ["fc-ci"]
+
+
 @pytest.mark.parametrize("connection", [{"suspend": True}, {"going": True}])
 async def test_a_connection_that_is_not_live_hands_out_nothing(connection: dict[str, Any]) -> None:
     scene = Scene()
