@@ -65,13 +65,22 @@ def oauth_document_text() -> str:
 
 
 def _token(name: str) -> Node:
-    handed = _answer("A token.", "Token") | {"headers": _header("X-Request-Id", "Cache-Control")}
+    handed = _answer("A token.", "Token") | {
+        "headers": _header("X-Request-Id", "Cache-Control"),
+        "links": _links(),
+    }
     return {
         "operationId": name,
         "summary": "Exchange a JWT for an access token",
         "requestBody": _form("TokenRequest"),
         "responses": {"200": handed, **_refusals(_REFUSED)},
     }
+
+
+def _links() -> Node:
+    """What can be asked of a token that was handed out (OpenAPI 3.1, Link Object)."""
+    body = {"token": "$response.body#/access_token"}
+    return {name: {"operationId": name, "requestBody": body} for name in ("introspect", "revoke")}
 
 
 def _introspection() -> Node:
